@@ -1,7 +1,5 @@
 //! The reading of one signal: its newest result is judged group by group, absences are proven, graces are applied.
 
-use std::borrow::Cow;
-
 use hashbrown::HashSet;
 
 use crate::labels::Labels;
@@ -18,6 +16,7 @@ use super::policy::Nan;
 use super::query::Kind;
 use super::reading::{Element, Reading, State};
 use super::scope::Scope;
+use super::scopes::{Scopes, lacks_pinned};
 use super::signal::Signal;
 use super::unlisted::all_are_listed;
 use super::windows;
@@ -31,19 +30,6 @@ const SIGNAL_VALUE: &str = "stillwell_signal_value";
 /// Why `nan: zero` makes no 0 of a result.
 const WHY_NAN_IN_PART: &str = "the result is NaN because some of the samples that it reads are: `nan: zero` counts such a sample as 0 in a sum, \
      and says nothing of other queries";
-
-/// Groups of an answer from which on targets are sorted by the label that tells the groups apart.
-const SORTED_GROUPS_MIN: usize = 8;
-
-/// The targets of one reading.
-pub(super) struct Scopes<'a> {
-    /// Those that count for the caller.
-    pub(super) whole: Cow<'a, Scope>,
-    /// Those among which the scopes of groups are.
-    pub(super) candidates: Candidates<'a>,
-    /// The same whatever the caller pins, where some group lacks a label that it pins.
-    all: Option<Candidates<'a>>,
-}
 
 /// For a held reading: the time of its oldest part, in milliseconds, and why it is held.
 pub(super) type Held = Option<(i64, String)>;
@@ -82,7 +68,9 @@ impl Signal {
         let groups: Vec<_> = values.iter().filter(|(labels, _)| fits(labels)).collect();
         let scopes = self.scopes(assessment, &groups);
         if groups.iter().any(|(labels, _)| !labels.is_empty())
-            && let Some(why) = judge::not_retained(assessment, &scopes.whole, &self.query)
+            && let Some(why) = scopes
+                .of_whole(assessment)
+                .find_map(|(one, scope)| judge::not_retained(one, scope, &self.query))
         {
             return Err(why); // groups of which nothing is stored are in no result
         }
@@ -110,8 +98,8 @@ impl Signal {
             self.prove_empty_parts(assessment, &scopes, &mut elements)?;
         }
         if let Some(is_zero) = has_zero(&elements) {
-            let scope = &scopes.whole;
-            if is_whole {
+            let of_whole = scopes.of_whole(assessment).filter(|_| is_whole);
+            for (assessment, scope) in of_whole {
                 absence::complete(assessment, scope, &self.query, &self.policy, is_zero)?;
             }
         } else if let (Some(filter), [part]) = (self.query.filter, &self.query.parts[..]) {
@@ -141,8 +129,8 @@ impl Signal {
         is_whole: bool,
         held: &mut Held,
     ) -> Result<Element, String> {
-        self.check_finite(&Labels::empty(), assessment.pins)?;
-        let time_ms = self.judge(assessment, &scopes.whole, held)?;
+        self.check_finite(&self.pinned_of_empty(assessment.pins), assessment.pins)?;
+        let time_ms = self.judge_whole(assessment, scopes, held)?;
         let why_empty = |why: String| match absence::unseen(assessment, &self.query) {
             Some(unseen) if !why.contains(&unseen) => format!("{unseen}; {why}"),
             _ => why,
@@ -174,7 +162,10 @@ impl Signal {
         assessment: Assessment<'_>,
         scopes: &Scopes<'_>,
     ) -> Result<Held, String> {
-        let Some(why) = losses::not_known(assessment, &scopes.whole, &self.query) else {
+        let mut not_known = scopes
+            .of_whole(assessment)
+            .filter_map(|(one, scope)| losses::not_known(one, scope, &self.query));
+        let Some(why) = not_known.next() else {
             return Ok(None);
         };
         let grace = self.grace(assessment.now_ms);
@@ -287,9 +278,9 @@ impl Signal {
             .iter()
             .filter_map(|&index| self.query.parts.get(index))
         {
-            let pins = assessment.pins;
-            let scope = scopes.candidates.scope(pins, part, &self.policy);
-            absence::prove(assessment, &scope, part, &self.policy, at_ms)?;
+            for (assessment, scope) in scopes.of_part(assessment, part, &self.policy) {
+                absence::prove(assessment, &scope, part, &self.policy, at_ms)?;
+            }
         }
         let all_empty =
             !self.query.parts.is_empty() && self.empty_parts.len() == self.query.parts.len();
@@ -340,12 +331,27 @@ impl Signal {
             return Ok(None);
         };
         if labels.is_empty() {
-            let of_all = self.judge(assessment.pinned(&[]), &self.scope, held);
+            let of_all = self.judge(assessment.pinned(&[]), all.scope, held);
             return of_all.map(Some);
         }
         let own = group_pins(labels, &[]);
-        let of_group = self.judge_pinned(assessment.pinned(&own), all, held);
+        let of_group = self.judge_pinned(assessment.pinned(&own), &all.candidates, held);
         of_group.map(Some)
+    }
+
+    /// Judges the targets by which something is judged that is no group of the result. Returns and sets what [`Signal::judge`]
+    /// does.
+    pub(super) fn judge_whole(
+        &self,
+        assessment: Assessment<'_>,
+        scopes: &Scopes<'_>,
+        held: &mut Held,
+    ) -> Result<i64, String> {
+        let mut times_ms = Vec::new();
+        for (assessment, scope) in scopes.of_whole(assessment) {
+            times_ms.push(self.judge(assessment, scope, held)?);
+        }
+        Ok(times_ms.into_iter().min().unwrap_or(assessment.now_ms))
     }
 
     /// Judges those of some targets that the pins of the assessment leave.
@@ -404,40 +410,6 @@ impl Signal {
             }
         }
         Ok(time_ms)
-    }
-
-    /// The targets that count for a caller, and those among which its groups' are.
-    fn scopes<'a>(
-        &'a self,
-        assessment: Assessment<'a>,
-        groups: &[&'a (Labels, f64)],
-    ) -> Scopes<'a> {
-        let own = Candidates::later(assessment, &self.scope);
-        let (whole, mut candidates) = if assessment.pins.is_empty() {
-            (Cow::Borrowed(&self.scope), own)
-        } else {
-            let narrowed = own.scope(assessment.pins, &self.query, &self.policy);
-            let candidates = Candidates::of(assessment, &narrowed);
-            (Cow::Owned(narrowed), candidates)
-        };
-        let mut groups_of = groups.iter().map(|(labels, _)| labels);
-        let lack = groups_of.any(|labels| lacks_pinned(labels, assessment.pins));
-        let mut all = lack.then(|| Candidates::later(assessment.pinned(&[]), &self.scope));
-        if let [first, .., last] = groups
-            && groups.len() >= SORTED_GROUPS_MIN
-        {
-            let differs = |(label, value): &(&str, &str)| last.0.get(label) != Some(*value);
-            if let Some((label, _)) = first.0.iter().find(differs) {
-                for one in [Some(&mut candidates), all.as_mut()].into_iter().flatten() {
-                    one.sort_by(label, &self.query);
-                }
-            }
-        }
-        Scopes {
-            whole,
-            candidates,
-            all,
-        }
     }
 
     /// Values from before a change of process, below which no group is reported: in a grace, and in a crash loop.
@@ -545,7 +517,8 @@ impl Signal {
         // a group say nothing of its series.
         let mut known = Vec::new();
         if !self.query.writes_labels {
-            known.extend_from_slice(pins);
+            // Who pins a label that the group lacks is told of all of them.
+            known.extend(pins.iter().filter(|(l, _)| group.get(l).is_some()).cloned());
             for label in &self.query.grouping {
                 let value = group.get(label).map(str::to_owned);
                 known.extend(value.map(|value| (label.clone(), value)));
@@ -635,10 +608,10 @@ impl Signal {
                         `or vector(0)` to each part"
                 .to_owned());
         }
-        let candidates = &scopes.candidates;
-        let narrowed = candidates.scope(assessment.pins, &self.query, &self.policy);
         let at_ms = self.at_ms.unwrap_or(assessment.now_ms);
-        absence::prove(assessment, &narrowed, &self.query, &self.policy, at_ms)?;
+        for (assessment, scope) in scopes.of_part(assessment, &self.query, &self.policy) {
+            absence::prove(assessment, &scope, &self.query, &self.policy, at_ms)?;
+        }
         Ok(self.query.fallback.unwrap_or(0.0))
     }
 }
@@ -653,11 +626,6 @@ fn has_zero(elements: &[Element]) -> Option<bool> {
 pub(super) fn fits(labels: &Labels, pins: Pins<'_>) -> bool {
     pins.iter()
         .all(|(label, value)| labels.get(label).is_none_or(|have| have == value))
-}
-
-/// Whether a caller pins a label that a group does not have.
-fn lacks_pinned(labels: &Labels, pins: Pins<'_>) -> bool {
-    pins.iter().any(|(label, _)| labels.get(label).is_none())
 }
 
 /// A group's labels and the caller's pins.

@@ -5,10 +5,11 @@ use crate::labels::Labels;
 use crate::time::Timestamp;
 
 use super::absence;
-use super::assess::{Held, Scopes};
+use super::assess::Held;
 use super::assessment::Assessment;
 use super::query::{Comparison, Filter, SignalQuery};
 use super::reading::Element;
+use super::scopes::Scopes;
 use super::signal::Signal;
 
 impl Signal {
@@ -21,8 +22,8 @@ impl Signal {
         (filter, part): (Filter, &'a SignalQuery),
         held: &mut Held,
     ) -> Result<Option<Element>, String> {
-        self.check_finite(&Labels::empty(), assessment.pins)?;
-        let time_ms = self.judge(assessment, &scopes.whole, held)?;
+        self.check_finite(&self.pinned_of_empty(assessment.pins), assessment.pins)?;
+        let time_ms = self.judge_whole(assessment, scopes, held)?;
         let was_empty = !self.empty_parts.is_empty();
         if !was_empty {
             self.was_measured(assessment, scopes, part)?;
@@ -44,15 +45,14 @@ impl Signal {
         comparison: &'a Comparison,
         held: &mut Held,
     ) -> Result<Option<Element>, String> {
-        self.check_finite(&Labels::empty(), assessment.pins)?;
-        let time_ms = self.judge(assessment, &scopes.whole, held)?;
+        self.check_finite(&self.pinned_of_empty(assessment.pins), assessment.pins)?;
+        let time_ms = self.judge_whole(assessment, scopes, held)?;
         let at_ms = self.at_ms.unwrap_or(assessment.now_ms);
         for (at, operand) in comparison.operands.iter().enumerate() {
             if self.left_out.operands_empty.contains(&at) {
-                let scope = scopes
-                    .candidates
-                    .scope(assessment.pins, operand, &self.policy);
-                absence::prove(assessment, &scope, operand, &self.policy, at_ms)?;
+                for (assessment, scope) in scopes.of_part(assessment, operand, &self.policy) {
+                    absence::prove(assessment, &scope, operand, &self.policy, at_ms)?;
+                }
             } else {
                 self.was_measured(assessment, scopes, operand)?;
             }
@@ -72,9 +72,11 @@ impl Signal {
         if let Some(why) = absence::unseen_pin(assessment, part) {
             return Err(why);
         }
-        let scope = scopes.candidates.scope(assessment.pins, part, &self.policy);
-        // Any of its elements may be 0.
-        absence::complete(assessment, &scope, part, &self.policy, true)
+        for (assessment, scope) in scopes.of_part(assessment, part, &self.policy) {
+            // Any of its elements may be 0.
+            absence::complete(assessment, &scope, part, &self.policy, true)?;
+        }
+        Ok(())
     }
 }
 

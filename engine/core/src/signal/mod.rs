@@ -45,6 +45,7 @@ mod remembered;
 mod rescope;
 mod retain_set;
 mod scope;
+mod scopes;
 mod seen;
 mod shown;
 #[expect(

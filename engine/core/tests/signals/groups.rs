@@ -1,6 +1,9 @@
 //! Grouped signals (S5, S9c): each group is judged by the targets that could have it.
 
+use stillwell_engine::Retain;
+
 use crate::scenario::{Gateway, INTERVAL_MS, Reported, Scenario, unknown, value};
+use crate::servers::{WAITING, page, server};
 
 #[test]
 fn groups_are_judged_one_by_one() {
@@ -196,4 +199,53 @@ fn an_outage_stays_that_of_its_own_group_where_labels_are_not_written() {
     let of_first = of.scenario.reported_pinned(signal, &[("pod", "p0")]);
     assert_eq!(of_first, value(36.0));
     unknown(&of.scenario.reported(signal), &["p1:8000"]);
+}
+
+/// Who pinned an instance was told 5 of 35, the sum without the page that was empty, and 4 of 30 at most, without the sample that
+/// was NaN: neither result has the label, so that either is told for all.
+#[test]
+fn a_number_without_the_pinned_label_is_told_only_where_it_is_whole() {
+    for (text, pages) in [
+        (format!("sum({WAITING})"), [String::new(), page(1, Some(5))]),
+        (format!("min({WAITING})"), [page(1, None), page(1, Some(5))]),
+        (format!("max({WAITING})"), [of_nan(), page(1, Some(4))]),
+        (
+            format!("sum({WAITING}) or vector(0)"),
+            [page(1, None), page(1, None)],
+        ),
+        (
+            format!("(sum({WAITING}) or vector(0)) + sum(vllm:num_requests_running)"),
+            [page(1, None), page(1, Some(5))],
+        ),
+        (
+            format!("sum({WAITING}) > 20"),
+            [page(1, None), page(1, Some(5))],
+        ),
+    ] {
+        let mut scenario = Scenario::new();
+        let targets = ["a:1", "b:1"].map(|name| scenario.target_with(server(name, Retain::All)));
+        let signal = scenario.register(&text);
+        let grouped = scenario.register(&format!("sum by (instance) ({WAITING})"));
+        for shown in [[page(1, Some(30)), page(1, Some(5))], pages] {
+            for _ in 0..3 {
+                scenario.now_ms += INTERVAL_MS;
+                for (target, page) in targets.iter().zip(&shown) {
+                    scenario.take_now(*target, page);
+                }
+            }
+        }
+        let told = scenario.reported_pinned(signal, &[("instance", "b:1")]);
+        assert!(matches!(told, Reported::Unknown(_)), "{text}: {told:?}");
+        let of_first = scenario.reported_pinned(grouped, &[("instance", "a:1")]);
+        assert!(matches!(of_first, Reported::Unknown(_)), "{of_first:?}");
+        if !text.contains("or vector(0)") {
+            let of_second = scenario.reported_pinned(grouped, &[("instance", "b:1")]);
+            let is_told = matches!(of_second, Reported::Value(_) | Reported::Held(_));
+            assert!(is_told, "{text}: {of_second:?}");
+        }
+    }
+}
+
+fn of_nan() -> String {
+    page(1, Some(0)).replace("engine=\"0\"} 0", "engine=\"0\"} NaN")
 }
