@@ -6,6 +6,7 @@ use crate::scrape::REPORT;
 use super::assessment::{Assessment, describe};
 use super::carried;
 use super::facts::{TargetFacts, WhyLeftOut, may_fit};
+use super::names::TableMetric;
 use super::policy::Absent;
 use super::query::{Selector, SignalQuery};
 use super::scope::{self, Scope};
@@ -128,11 +129,11 @@ fn is_read(assessment: Assessment<'_>, scope: &Scope, selector: &Selector) -> bo
     })
 }
 
-/// What a selector reads of the names table that the target has lost.
+/// What a selector reads of the names table that the target has lost, or may have begun to hide with what proved its absence.
 fn lost_of_table<'a>(
     assessment: Assessment<'a>,
     target: &'a TargetFacts,
-    selector: &Selector,
+    selector: &'a Selector,
 ) -> Option<&'a str> {
     // Of a pattern of names each that fits is judged by itself: what is left of the others does not stand for it.
     let is_shown = |lost: &str| match &selector.metric {
@@ -140,8 +141,13 @@ fn lost_of_table<'a>(
         None => shows_metric(assessment, target, lost),
     };
     let mut lost = target.lost_metrics(assessment.names, &selector.of_table);
-    let lost = lost.find(|lost| !is_shown(lost.text()))?;
-    Some(lost.text())
+    let hidden = || {
+        let metric = selector.metric.as_deref()?;
+        let is_hidden = target.has_lost_witness(assessment.names, metric) && !is_shown(metric);
+        is_hidden.then_some(metric)
+    };
+    let lost = lost.find(|lost| !is_shown(lost.text()));
+    lost.map(TableMetric::text).or_else(hidden)
 }
 
 /// The same of a metric that the table does not know: nothing says that one which its process has shown may go. A pattern of

@@ -15,6 +15,7 @@ use crate::promql::QueryError;
 use crate::promql::RecordedRules;
 use crate::store::{SeriesId, Store, TargetId, for_each_match};
 
+use super::names::TableMetrics;
 use super::policy::Policy;
 use super::query::{Selector, SignalQuery};
 use super::reading::SignalId;
@@ -213,7 +214,14 @@ impl SignalRegistry {
             self.facts.track_metric(metric, &self.names);
         }
         self.facts.requirements.add(&query, &self.names);
-        self.facts.look_for_losses(&query.of_table());
+        let mut read = query.of_table();
+        if !self.facts.requirements.keep_all() {
+            for metric in query.metrics() {
+                let is_witness = self.names.absence_witnesses(metric);
+                read.add(&TableMetrics::that(is_witness));
+            }
+        }
+        self.facts.look_for_losses(&read);
         let assessment = self.assessment(self.now_ms, &[]);
         let scope = scope::of_query(assessment, &query, &policy);
         let changes_ms = scope::changes_at_ms(assessment.facts, &policy, assessment.now_ms);

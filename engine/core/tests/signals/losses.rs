@@ -451,3 +451,41 @@ fn a_number_without_the_label_that_is_pinned_is_as_fresh_as_all_that_it_is_of() 
         assert_eq!(scenario.reported_pinned(by_pool, &of_b), value(5.0));
     }
 }
+
+/// A gateway had shown an idle flow control. Its next page showed nothing of it, and 5 were told of whatever there was.
+#[test]
+fn a_page_that_has_lost_the_witness_of_what_it_never_showed_may_hide_it() {
+    for (retain, is_late) in [
+        (Retain::All, false),
+        (Retain::Signals, false),
+        (Retain::Signals, true),
+    ] {
+        let mut scenario = Scenario::new();
+        let sum = "sum(llm_d_epp_flow_control_queue_size)";
+        let first = (!is_late).then(|| scenario.register(sum));
+        let targets = ["a:1", "b:1"].map(|name| scenario.target_with(server(name, retain)));
+        let mut gateway = Gateway {
+            prefix: "llm_d_epp",
+            ..Gateway::of("a")
+        };
+        let busy = gateway.page();
+        gateway.queue = None;
+        let idle = gateway.page();
+        gateway.flow_control = false;
+        let hiding = gateway.page();
+        let rounds = |scenario: &mut Scenario, page: &str| {
+            for _ in 0..3 {
+                scenario.now_ms += INTERVAL_MS;
+                scenario.take_now(targets[0], page);
+                scenario.take_now(targets[1], &busy);
+            }
+        };
+        rounds(&mut scenario, &idle);
+        rounds(&mut scenario, &hiding);
+        let signal = first.unwrap_or_else(|| scenario.register(sum));
+        rounds(&mut scenario, &hiding);
+        unknown(&scenario.reported(signal), &["a:1", "no longer has"]);
+        rounds(&mut scenario, &idle);
+        assert_eq!(scenario.reported(signal), value(5.0), "{retain:?}");
+    }
+}

@@ -238,6 +238,14 @@ impl TargetFacts {
         lost.into_iter().filter(is_lost)
     }
 
+    /// Whether the newest page lacks a witness of a metric's absence that pages of the present process have shown: they said that
+    /// it would show the metric if there were any of it.
+    pub(crate) fn has_lost_witness(&self, names: &Names, metric: &str) -> bool {
+        let is_witness = names.absence_witnesses(metric);
+        let mut of_table = self.lost.iter().map(TableMetric::text);
+        of_table.any(&is_witness) || self.lost_others.iter().any(|one| is_witness(one))
+    }
+
     /// Label names that a metric has had on pages of the present process; `None` if it has not been exposed, or no signal
     /// reads it.
     pub(crate) fn shown_labels(&self, metric: &str) -> Option<&BTreeSet<Box<str>>> {

@@ -59,11 +59,14 @@ impl TableMetrics {
                 let others = others.iter().map(|(name, _)| name.as_str());
                 TableMetrics::among(others.chain([metric]))
             }
-            None => {
-                let fits = |text: &&str| of_name.iter().all(|one| one.matches(text));
-                TableMetrics::among(TEXTS.iter().map(String::as_str).filter(fits))
-            }
+            None => TableMetrics::that(|text| of_name.iter().all(|one| one.matches(text))),
         }
+    }
+
+    /// All of the table of which that is so.
+    pub(crate) fn that(is_so: impl Fn(&str) -> bool) -> TableMetrics {
+        let texts = TEXTS.iter().map(String::as_str);
+        TableMetrics::among(texts.filter(|text| is_so(text)))
     }
 
     pub(crate) fn insert(&mut self, metric: TableMetric) {
