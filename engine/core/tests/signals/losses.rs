@@ -489,3 +489,36 @@ fn a_page_that_has_lost_the_witness_of_what_it_never_showed_may_hide_it() {
         assert_eq!(scenario.reported(signal), value(5.0), "{retain:?}");
     }
 }
+
+/// A page without its queue was told to be whole once an empty one had come in between: 5 of 35, though its process was the same.
+#[test]
+fn an_empty_page_is_no_other_process_where_the_next_one_says_when_that_started() {
+    for retain in [Retain::All, Retain::Signals] {
+        let mut scenario = Scenario::new();
+        let signal = scenario.register(&format!("sum({WAITING})"));
+        let targets = ["a:1", "b:1"].map(|name| scenario.target_with(server(name, retain)));
+        let counted = |page: String| match page.is_empty() {
+            true => page,
+            false => page + "vllm:prompt_tokens_total{engine=\"0\"} 7\n",
+        };
+        let rounds = |scenario: &mut Scenario, first: String| {
+            for _ in 0..3 {
+                scenario.now_ms += INTERVAL_MS;
+                scenario.take_now(targets[0], &counted(first.clone()));
+                scenario.take_now(targets[1], &counted(page(1, Some(5))));
+            }
+        };
+        rounds(&mut scenario, page(1, Some(30)));
+        rounds(&mut scenario, page(1, None));
+        rounds(&mut scenario, String::new());
+        rounds(&mut scenario, page(1, None));
+        scenario.now_ms += 200_000;
+        rounds(&mut scenario, page(1, None));
+        unknown(&scenario.reported(signal), &["a:1", "no longer has"]);
+        // Another process has not lost it.
+        rounds(&mut scenario, page(2, None));
+        scenario.now_ms += 200_000;
+        rounds(&mut scenario, page(2, None));
+        assert_eq!(scenario.reported(signal), value(5.0), "{retain:?}");
+    }
+}

@@ -62,7 +62,9 @@ impl Facts {
             && gone.any(|(metric, _)| is_counter(metric))
             && !facts.metrics.keys().any(|metric| is_counter(metric));
         let metrics: Vec<Box<str>> = left.into_iter().map(|(metric, _)| metric).collect();
-        if are_gone {
+        // The next page that has a sample tells by its start time whether this one was of the same process.
+        let tells_later = facts.is_empty && facts.starts.only().is_some();
+        if are_gone && !tells_later {
             // Another process does not lack what the one before had.
             facts.lose_nothing();
         }
