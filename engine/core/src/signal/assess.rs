@@ -93,6 +93,9 @@ impl Signal {
         self.add_vanished(assessment, &scopes, &mut held, &mut elements)?;
         // What a comparison told before is held as what it compares is, whether that is there by now or not.
         let leaves_out = self.query.filter.is_some() || self.query.comparison.is_some();
+        if leaves_out && was_evaluated {
+            self.judge_left_out(assessment, &scopes, &mut held, &mut elements)?;
+        }
         let is_vanished = leaves_out && !was_evaluated && !elements.is_empty();
         if is_whole && !is_vanished {
             self.prove_empty_parts(assessment, &scopes, &mut elements)?;
@@ -119,6 +122,23 @@ impl Signal {
             },
         };
         Ok(Reading { state, elements })
+    }
+
+    /// What a comparison leaves out is no less a part of the answer: it may be another by now, or was not measured. The elements
+    /// that are told are as old as that.
+    fn judge_left_out(
+        &self,
+        assessment: Assessment<'_>,
+        scopes: &Scopes<'_>,
+        held: &mut Held,
+        elements: &mut [Element],
+    ) -> Result<(), String> {
+        self.check_finite(&self.pinned_of_empty(assessment.pins), assessment.pins)?;
+        let time_ms = self.judge_whole(assessment, scopes, held)?;
+        for element in elements {
+            element.time = element.time.min(Timestamp::from_ms(time_ms));
+        }
+        Ok(())
     }
 
     /// S4: the element that stands for an empty result, if that is proven to be one.

@@ -381,3 +381,34 @@ fn a_group_that_found_nothing_to_be_compared_with_is_unknown_to_who_pins_it() {
         &["no series ever had model_name=\"d\""],
     );
 }
+
+/// Of two pools the one whose queue was below the bound did not answer, or said NaN: the other's 30 were told as all there is.
+#[test]
+fn a_group_that_a_comparison_leaves_out_is_a_part_of_the_answer() {
+    let queue = "inference_extension_flow_control_queue_size";
+    for text in [
+        format!("sum by (inference_pool) ({queue}) > 10"),
+        format!("(sum by (inference_pool) ({queue}) > 10) * 2"),
+        format!("sum by (inference_pool) ({queue} > 10)"),
+    ] {
+        let mut scenario = Scenario::new();
+        let signal = scenario.register(&text);
+        let (a, b) = (scenario.target("a:1"), scenario.target("b:1"));
+        let (small, mut large) = (Gateway::of("a"), Gateway::of("b"));
+        large.queue = Some(30.0);
+        let mut of_nan = small.clone();
+        of_nan.queue = Some(f64::NAN);
+        let all = if text.ends_with("* 2") { 60.0 } else { 30.0 };
+        scenario.rounds(3, &[(a, Some(&small)), (b, Some(&large))]);
+        assert_eq!(scenario.reported(signal), value(all), "{text}");
+        scenario.rounds(3, &[(a, Some(&of_nan)), (b, Some(&large))]);
+        unknown(&scenario.reported(signal), &["NaN"]);
+        scenario.rounds(3, &[(a, Some(&small)), (b, Some(&large))]);
+        scenario.rounds(2, &[(a, None), (b, Some(&large))]);
+        assert_eq!(scenario.reported(signal), held(all), "{text}");
+        scenario.rounds(60, &[(a, None), (b, Some(&large))]);
+        unknown(&scenario.reported(signal), &["a:1", "fails since"]);
+        let of_other = scenario.reported_pinned(signal, &[("inference_pool", "b")]);
+        assert_eq!(of_other, value(all), "{text}");
+    }
+}
