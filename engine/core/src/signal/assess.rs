@@ -93,7 +93,7 @@ impl Signal {
         self.add_vanished(assessment, &scopes, &mut held, &mut elements)?;
         // What a comparison told before is held as what it compares is, whether that is there by now or not.
         let leaves_out = self.query.filter.is_some() || self.query.comparison.is_some();
-        if leaves_out && was_evaluated {
+        if self.query.leaves_out && was_evaluated {
             self.judge_left_out(assessment, &scopes, &mut held, &mut elements)?;
         }
         let is_vanished = leaves_out && !was_evaluated && !elements.is_empty();

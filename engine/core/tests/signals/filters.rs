@@ -390,6 +390,7 @@ fn a_group_that_a_comparison_leaves_out_is_a_part_of_the_answer() {
         format!("sum by (inference_pool) ({queue}) > 10"),
         format!("(sum by (inference_pool) ({queue}) > 10) * 2"),
         format!("sum by (inference_pool) ({queue} > 10)"),
+        format!("max_over_time((sum by (inference_pool) ({queue}) > 10)[100ms:100ms])"),
     ] {
         let mut scenario = Scenario::new();
         let signal = scenario.register(&text);

@@ -38,6 +38,8 @@ pub(crate) struct SignalQuery {
     pub(crate) writes_labels: bool,
     /// The labels by which the result is grouped; `*` if they are not known beforehand.
     pub(crate) grouping: Vec<String>,
+    /// Whether a comparison somewhere in it may leave out a part of what it reads.
+    pub(crate) leaves_out: bool,
     /// The sums of which a larger query consists, if one may be empty and mean 0 while the others are not.
     pub(crate) parts: Vec<SignalQuery>,
     /// A combination whose parts cannot be distinguished: its empty result proves nothing.

@@ -84,6 +84,7 @@ impl SignalQuery {
             })
             .collect();
         let grouping = grouping(query.plan());
+        let leaves_out = leaves_out(query.plan());
         let is_absent = is_absent(query.plan());
         let has_offset = has_offset(query.plan());
         SignalQuery {
@@ -95,6 +96,7 @@ impl SignalQuery {
             not_finite,
             writes_labels,
             grouping,
+            leaves_out,
             parts,
             is_opaque,
             filter,
@@ -129,6 +131,16 @@ fn is_absent(expr: &Expr) -> bool {
         ExprKind::Call { function, .. }
             if matches!(function.id, FunctionId::Absent | FunctionId::AbsentOverTime)
     )
+}
+
+fn leaves_out(plan: &Expr) -> bool {
+    let mut found = false;
+    plan.walk(&mut |expr| {
+        if let ExprKind::Binary(binary) = &expr.kind {
+            found |= binary.op.is_comparison() && !binary.return_bool;
+        }
+    });
+    found
 }
 
 fn grouping(expr: &Expr) -> Vec<String> {
