@@ -33,6 +33,27 @@ struct Known {
     is_read: bool,
 }
 
+impl Known {
+    /// After it was read: the last good list stays where it is none, and why. It is tried again when the file changes.
+    fn after(
+        before: Option<Known>,
+        version: Option<(SystemTime, u64)>,
+        list: Result<Vec<TargetGroup>, String>,
+    ) -> (Known, Option<String>) {
+        let (groups, is_read, problem) = match (list, before) {
+            (Ok(list), _) => (list, true, None),
+            (Err(why), Some(before)) => (before.groups, before.is_read, Some(why)),
+            (Err(why), None) => (Vec::new(), false, Some(why)),
+        };
+        let known = Known {
+            version,
+            groups,
+            is_read,
+        };
+        (known, problem)
+    }
+}
+
 /// Keeps `groups` up to date until it is dropped.
 pub(super) async fn run(config: FileDiscovery, groups: Groups) {
     let mut known = BTreeMap::new();
@@ -87,32 +108,12 @@ async fn look(
         if !all && have.is_some_and(|have| have.version == version) {
             continue;
         }
-        match read(&path).await {
-            Ok(list) => {
-                news |= have.is_none_or(|have| have.groups != list);
-                known.insert(
-                    path,
-                    Known {
-                        version,
-                        groups: list,
-                        is_read: true,
-                    },
-                );
-            }
-            Err(why) => {
-                problems.push(why);
-                // The last good list stays; it is tried again when the file changes.
-                let before = known.remove(&path);
-                let is_read = before.as_ref().is_some_and(|have| have.is_read);
-                let groups = before.map_or(Vec::new(), |have| have.groups);
-                let now = Known {
-                    version,
-                    groups,
-                    is_read,
-                };
-                known.insert(path, now);
-            }
-        }
+        let list = read(&path).await;
+        news |= (list.as_ref()).is_ok_and(|list| have.is_none_or(|have| have.groups != *list));
+        let before = known.remove(&path);
+        let (now, problem) = Known::after(before, version, list);
+        problems.extend(problem);
+        known.insert(path, now);
     }
     let is_whole = are_read(known);
     if news || is_whole && !were_read || (all && problems.is_empty()) {

@@ -47,15 +47,8 @@ impl Facts {
         }
         // Of a page without a start time, or with several, counters tell more.
         let says_start = facts.starts.only().is_some() && !facts.starts.is_empty();
-        let mut left = std::mem::take(&mut facts.left);
+        let (left, of_sources) = facts.take_left();
         let has = |metric: &str| facts.metrics.get(metric).copied().unwrap_or(0);
-        let mut of_sources = false;
-        left.retain(|(metric, before)| {
-            // One source may have come as another left, or who sends it is silent.
-            let is_of_sources = facts.tells_of_sources(metric) || facts.not_known.has(metric);
-            of_sources |= is_of_sources;
-            is_of_sources || has(metric) < *before
-        });
         let mut gone = left.iter().filter(|(metric, _)| has(metric) == 0);
         // A process that has restarted and shows a counter shows one that fell; of a page of several others may go on.
         let are_gone = !says_start

@@ -201,6 +201,21 @@ impl TargetFacts {
         self.metrics.contains_key(metric) && !self.labels.iter().any(is_other)
     }
 
+    /// Takes the metrics whose series have left with the last page, each with how many it had before, where that may mean something;
+    /// and whether some of them are of sources behind the target.
+    pub(super) fn take_left(&mut self) -> (Vec<(Box<str>, u32)>, bool) {
+        let mut left = std::mem::take(&mut self.left);
+        let has = |metric: &str| self.metrics.get(metric).copied().unwrap_or(0);
+        let mut of_sources = false;
+        left.retain(|(metric, before)| {
+            // One source may have come as another left, or who sends it is silent.
+            let is_of_sources = self.tells_of_sources(metric) || self.not_known.has(metric);
+            of_sources |= is_of_sources;
+            is_of_sources || has(metric) < *before
+        });
+        (left, of_sources)
+    }
+
     /// Whether series of a metric name sources behind the target, each of which may leave while the page goes on.
     pub(crate) fn tells_of_sources(&self, metric: &str) -> bool {
         let shown = self.shown_labels.get(metric);
