@@ -4,7 +4,6 @@
 //! stays; where nothing did, what its targets are is not known, for ten seconds at most.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use stillwell_engine::signal::{Partial, Unseen};
 use tokio::task::AbortHandle;
@@ -12,7 +11,7 @@ use tokio::time::Instant;
 
 use super::groups::Groups;
 use super::monitors::{Found, Given, Section};
-use crate::scrape::SETTLING_MS_MAX;
+use super::unlisted::LISTS_AWAITED;
 
 /// Why the targets of what was configured a moment ago are not known.
 pub(super) const NO_LIST: &str = "its discovery has given no list since it was configured";
@@ -89,8 +88,7 @@ impl Followed {
             self.partial_until = None;
             return;
         }
-        let settling = Duration::from_millis(SETTLING_MS_MAX);
-        let until = *self.partial_until.get_or_insert(now + settling);
+        let until = *self.partial_until.get_or_insert(now + LISTS_AWAITED);
         let mut found = self.found.jobs.iter();
         let are_listed = self.are_targets_listed && found.all(|job| is_listed(&job.name));
         if are_listed || until <= now {
@@ -132,6 +130,7 @@ impl Found {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use stillwell_engine::promql::Features;
 

@@ -23,11 +23,11 @@ use super::kube_state;
 use super::mechanism::Mechanism;
 use super::monitors::{self, Given, Section};
 use super::shard::Shard;
-use super::unlisted::{FirstLists, partial, unlisted};
+use super::unlisted::{FirstLists, LISTS_AWAITED, partial, unlisted};
 use crate::config::{KubeState, ScrapeJob};
 use crate::http_client::Resolver;
 use crate::rule_groups::RuleFile;
-use crate::scrape::{JobTargets, SETTLING_MS_MAX, Scraper, target_options};
+use crate::scrape::{JobTargets, Scraper, target_options};
 
 /// Changes that come in a row are told together.
 const GATHER_MS: u64 = 20;
@@ -106,11 +106,6 @@ pub(super) struct Task {
     awaited_until: Option<Instant>,
 }
 
-/// How long signals wait for lists.
-fn settling() -> Duration {
-    Duration::from_millis(SETTLING_MS_MAX)
-}
-
 type FoundBy = (u64, Given);
 type FoundWorkloads = (u64, kube_state::Told);
 
@@ -147,7 +142,7 @@ impl Task {
             rules,
             quit,
         } = channels;
-        let first_lists = Instant::now() + settling();
+        let first_lists = Instant::now() + LISTS_AWAITED;
         let task = Task {
             scraper,
             reader,
@@ -466,15 +461,15 @@ impl Task {
         });
     }
 
+    /// The first of `jobs` are those of the configuration file; objects of the cluster give the others.
     fn configure(&mut self, jobs: Vec<ScrapeJob>) {
         let is_reload = !self.first_lists.are_awaited();
-        let configured: BTreeSet<String> =
-            self.configured.iter().map(|job| job.name.clone()).collect();
         let before = std::mem::take(&mut self.jobs);
         let old = before.values().flat_map(|job| &job.mechanisms);
         let mut known: Vec<Arc<Mechanism>> =
             old.map(|source| Arc::clone(&source.mechanism)).collect();
-        for config in jobs.into_iter().filter(|job| job.not_scraped.is_none()) {
+        let scraped = jobs.into_iter().enumerate();
+        for (place, config) in scraped.filter(|(_, job)| job.not_scraped.is_none()) {
             let mut mechanisms = Vec::with_capacity(config.discovery.len());
             let mut is_new = false;
             // Most jobs are as they were: thousands of them are not compared with one another.
@@ -492,7 +487,7 @@ impl Task {
                         let started =
                             Mechanism::start(&owner, mechanism, &self.changed, &self.resolver);
                         let started = Arc::new(started);
-                        is_new = is_reload && configured.contains(&config.name);
+                        is_new = is_reload && place < self.configured.len();
                         known.push(Arc::clone(&started));
                         started
                     }
@@ -501,7 +496,7 @@ impl Task {
             }
             let is_unread = mechanisms.iter().any(Source::is_unread);
             if is_new && is_unread {
-                self.awaited_until = Some(Instant::now() + settling());
+                self.awaited_until = Some(Instant::now() + LISTS_AWAITED);
             }
             let job = Job {
                 is_awaited: (is_new || was_awaited) && is_unread,

@@ -7,6 +7,11 @@ use stillwell_engine::limits::UNLISTED_KEPT_MS;
 use stillwell_engine::signal::{Partial, Unlisted, Unseen};
 use tokio::time::Instant;
 
+use crate::scrape::SETTLING_MS_MAX;
+
+/// Signals wait for lists as long as readiness waits for scrapes: one discovery that is broken keeps nobody's numbers for ever.
+pub(super) const LISTS_AWAITED: Duration = Duration::from_millis(SETTLING_MS_MAX);
+
 /// Whether signals wait for the first list of each job.
 pub(super) enum FirstLists {
     /// They do, until then.

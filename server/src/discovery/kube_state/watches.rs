@@ -3,6 +3,7 @@
 //! What is not listed is not known: a query that may select it is unknown, with the reason, and no other is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use kube::Client;
@@ -78,7 +79,7 @@ impl Watches {
                 false => given.iter().cloned().collect(),
             };
             let is_of_all = scopes.contains("");
-            let mut now = before.range((at, String::new())..(at + 1, String::new()));
+            let mut now = before.range(keys_of(at));
             let pages_needed =
                 match now.any(|((_, namespace), _)| is_of_all != namespace.is_empty()) {
                     true => PAGES_COUNTED,
@@ -93,7 +94,7 @@ impl Watches {
                 one.select(&selectors);
                 self.watches.insert(key, one);
             }
-            let gone = before.extract_if((at, String::new())..(at + 1, String::new()), |_, _| true);
+            let gone = before.extract_if(keys_of(at), |_, _| true);
             let gone: Vec<((usize, String), One)> = gone.collect();
             // Those of other namespaces are not wanted by anybody.
             let stand_in = is_of_all || gone.iter().any(|((_, namespace), _)| namespace.is_empty());
@@ -173,10 +174,7 @@ impl Watches {
     }
 
     fn of_kind(&self, at: usize) -> impl Iterator<Item = &One> {
-        let of_kind = self
-            .watches
-            .range((at, String::new())..(at + 1, String::new()));
-        of_kind.map(|(_, one)| one)
+        self.watches.range(keys_of(at)).map(|(_, one)| one)
     }
 
     fn target(&self, one: &One) -> Option<Target> {
@@ -224,6 +222,11 @@ impl Watches {
             },
         }
     }
+}
+
+/// The keys of the watches of one kind.
+fn keys_of(at: usize) -> Range<(usize, String)> {
+    (at, String::new())..(at + 1, String::new())
 }
 
 /// What is not told of where a kind was listed in these namespaces (all, where one of them is empty), and why, where that is known.
