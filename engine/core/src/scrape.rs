@@ -61,6 +61,15 @@ pub struct TargetSpec {
 }
 
 impl TargetSpec {
+    /// Whether a page gives other series, or others of them are stored, than with `before`.
+    pub(crate) fn reads_otherwise(&self, before: &TargetSpec) -> bool {
+        self.honor_labels != before.honor_labels
+            || self.honor_timestamps != before.honor_timestamps
+            || self.metric_relabel != before.metric_relabel
+            || self.histograms != before.histograms
+            || self.retain != before.retain
+    }
+
     /// Whether series of the target's pages may replace its labels.
     pub(crate) fn may_replace_labels(&self) -> bool {
         self.honor_labels || !self.metric_relabel.is_empty()

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 use stillwell_adapters::host::{DroppedTarget, Targets};
-use stillwell_engine::Writer;
 use stillwell_engine::labels::Labels;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use stillwell_engine::{Stage, TargetId, Writer};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{error, warn};
@@ -16,13 +16,12 @@ use tracing::{error, warn};
 use super::client::{Access, Client};
 use super::cost::Cost;
 use super::discovered::Discovered;
-use super::page_reader::PageReader;
 use super::quiet::Quiet;
 use super::schedule::{Schedule, phase_hash};
 use super::shared::Shared;
 use super::state::TargetState;
 use super::target::{Found, NO_ADDRESS, Target};
-use super::worker::Worker;
+use super::worker::{Begin, Ending, Worker};
 use crate::config::HttpClientConfig;
 use crate::http_client::{Identity, Resolver};
 
@@ -35,6 +34,8 @@ const TOLD_MAX: usize = 10_000;
 const DROPPED_MAX: usize = 10_000;
 /// How long new targets wait for those to end whose place they take.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(1);
+/// So much later than their end are they scraped: the next millisecond has begun.
+const AFTER_END: Duration = Duration::from_millis(2);
 /// Retention, memory and the clock are looked after this often.
 const MAINTENANCE_MS: u64 = 1_000;
 
@@ -184,9 +185,15 @@ type Key = (String, Labels, String);
 struct Running {
     slot: usize,
     state: Arc<TargetState>,
-    stop: Arc<Notify>,
-    /// Ends once its series have.
+    stop: oneshot::Sender<Ending>,
+    /// Ends once its series have, or another worker has them.
     worker: JoinHandle<()>,
+}
+
+/// A target whose worker hands it on.
+struct Predecessor {
+    state: Arc<TargetState>,
+    stage: oneshot::Receiver<Stage>,
 }
 
 impl Task {
@@ -272,13 +279,15 @@ impl Task {
             })
             .map(|(key, _)| key.clone())
             .collect();
+        let mut predecessors = self.stop_those_that_go_on(&gone, &wanted);
         let gone: Vec<JoinHandle<()>> = gone.iter().filter_map(|key| self.stop(key)).collect();
         let room = room_after(gone);
         self.shared.writer.lock().begin_targets();
         for (key, target) in wanted {
-            match self.running.get(&key) {
-                Some(running) => self.rediscover(&running.state, &target),
-                None => self.start(key, target, room.clone()),
+            match (self.running.get(&key), predecessors.remove(&key)) {
+                (Some(running), _) => self.rediscover(&running.state, &target),
+                (None, Some(before)) => self.go_on(key, target, before),
+                (None, None) => self.start(key, target, room.clone()),
             }
         }
         self.shared.writer.lock().finish_targets();
@@ -332,36 +341,84 @@ impl Task {
         }
     }
 
+    /// Stops those that are wanted otherwise than they are: a target with the same job and labels goes on with their series, at
+    /// the same place or, where none is wanted there, at another one. By the key that has each from now on.
+    fn stop_those_that_go_on(
+        &mut self,
+        gone: &[Key],
+        wanted: &BTreeMap<Key, Target>,
+    ) -> BTreeMap<Key, Predecessor> {
+        let mut predecessors = BTreeMap::new();
+        let (stay, move_on): (Vec<&Key>, Vec<&Key>) =
+            gone.iter().partition(|key| wanted.contains_key(*key));
+        for key in stay {
+            if let Some(before) = self.stop_before(key) {
+                predecessors.insert(key.clone(), before);
+            }
+        }
+        for key in move_on {
+            let first = (key.0.clone(), key.1.clone(), String::new());
+            let mut alike = wanted
+                .range(first..)
+                .map(|(key, _)| key)
+                .take_while(|one| (&one.0, &one.1) == (&key.0, &key.1));
+            let is_free =
+                |one: &&Key| !self.running.contains_key(*one) && !predecessors.contains_key(*one);
+            if let Some(next) = alike.find(is_free)
+                && let Some(before) = self.stop_before(key)
+            {
+                predecessors.insert(next.clone(), before);
+            }
+        }
+        predecessors
+    }
+
     /// Scrapes a target from now on, but not before there is `room`.
     fn start(&mut self, key: Key, target: Target, room: Option<watch::Receiver<bool>>) {
+        let (id, stage) = self.shared.writer.lock().add_target(target.spec());
+        let state = Arc::new(TargetState::new(target.clone(), Some(id)));
+        self.run_worker(key, target, (id, state), Begin::New(Box::new(stage), room));
+    }
+
+    /// Scrapes a target as it is wanted now, once the worker of before has ended.
+    fn go_on(&mut self, key: Key, target: Target, before: Predecessor) {
+        let spec = Box::new(target.spec());
+        let state = Arc::new(TargetState::going_on(target.clone(), &before.state));
+        match state.id {
+            Some(id) => self.run_worker(key, target, (id, state), Begin::GoOn(before.stage, spec)),
+            None => self.start(key, target, None),
+        }
+    }
+
+    fn run_worker(
+        &mut self,
+        key: Key,
+        target: Target,
+        (id, state): (TargetId, Arc<TargetState>),
+        begin: Begin,
+    ) {
         let hash = phase_hash(&format!("{}{}{}", key.0, key.1, target.url));
         let now_ms = self.shared.clock.now().ms();
         let slot = self.schedule.add(now_ms, target.interval_ms, hash);
-        let (id, stage) = self.shared.writer.lock().add_target(target.spec());
         let identity = self.access.get(&key.0);
         let access = Access {
             identity: identity.map_or_else(Identity::anonymous, |(_, known)| Arc::clone(known)),
             resolver: self.resolver.clone(),
         };
-        let client = Client::new(target.fetch_options(), access);
         let longest = target.job.pace.interval_ms_max;
-        let quiet = longest.map(|interval_ms| Quiet::new(&target.labels, interval_ms));
-        let state = Arc::new(TargetState::new(target, Some(id)));
-        let stop = Arc::new(Notify::new());
+        let (stop, stopped) = oneshot::channel();
         let (ticks, receiver) = mpsc::channel(1);
-        let body_bytes_max = client.options().body_bytes_max;
-        let (shared, of) = (Arc::clone(&self.shared), Arc::clone(&state));
         let worker = Worker {
             shared: Arc::clone(&self.shared),
             state: Arc::clone(&state),
             target: id,
-            reader: Some(PageReader::new(shared, of, stage, body_bytes_max)),
+            reader: None,
             slow_page: None,
-            client,
+            client: Client::new(target.fetch_options(), access),
             cost: Cost::default(),
-            quiet,
+            quiet: longest.map(|interval_ms| Quiet::new(&target.labels, interval_ms)),
         };
-        let worker = tokio::spawn(worker.run(receiver, Arc::clone(&stop), room));
+        let worker = tokio::spawn(worker.run(receiver, stopped, begin));
         if self.slots.len() <= slot {
             self.slots.resize_with(slot + 1, || None);
         }
@@ -377,11 +434,27 @@ impl Task {
 
     /// Ends a target. Answers its worker, which ends with its series.
     fn stop(&mut self, key: &Key) -> Option<JoinHandle<()>> {
+        let running = self.unschedule(key)?;
+        running.stop.send(Ending::Leave).ok(); // one that has ended needs no word
+        Some(running.worker)
+    }
+
+    /// Ends the worker of a target that goes on.
+    fn stop_before(&mut self, key: &Key) -> Option<Predecessor> {
+        let running = self.unschedule(key)?;
+        let (hand_on, stage) = oneshot::channel();
+        running.stop.send(Ending::HandOn(hand_on)).ok(); // where it has ended, no stage comes
+        Some(Predecessor {
+            state: running.state,
+            stage,
+        })
+    }
+
+    fn unschedule(&mut self, key: &Key) -> Option<Running> {
         let running = self.running.remove(key)?;
         self.schedule.remove(running.slot);
         self.slots[running.slot] = None;
-        running.stop.notify_one();
-        Some(running.worker)
+        Some(running)
     }
 }
 
@@ -400,6 +473,8 @@ fn room_after(gone: Vec<JoinHandle<()>>) -> Option<watch::Receiver<bool>> {
         };
         // Where one is in the middle of a large page, the others do not wait for it.
         tokio::time::timeout(ROOM_WAIT_MAX, all).await.ok();
+        // A sample at the very time at which its series ended would be left out.
+        tokio::time::sleep(AFTER_END).await;
         tell.send_replace(true);
     });
     Some(room)

@@ -37,7 +37,7 @@ pub struct TargetState {
     lines_skipped: AtomicU64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Last {
     health: Health,
     error: String,
@@ -83,6 +83,31 @@ impl TargetState {
             body_bytes: AtomicU64::new(0),
             lines_skipped: AtomicU64::new(0),
         }
+    }
+
+    /// The same target under another configuration: how its scrapes went before is not forgotten, where they were of one place.
+    pub(super) fn going_on(target: Target, before: &TargetState) -> TargetState {
+        let is_there = target.url == before.target.url;
+        let counts = before.counts();
+        let last = match is_there {
+            true => before.last.lock().clone(),
+            false => Last::default(),
+        };
+        TargetState {
+            last: Mutex::new(last),
+            skipped: AtomicU64::new(counts.skipped),
+            stretched: AtomicU64::new(counts.stretched),
+            scrapes: AtomicU64::new(counts.scrapes),
+            failures: AtomicU64::new(counts.failures),
+            body_bytes: AtomicU64::new(counts.body_bytes),
+            lines_skipped: AtomicU64::new(counts.lines_skipped),
+            ..TargetState::new(target, before.id)
+        }
+    }
+
+    /// Whether discovery says that it is not ready to serve.
+    pub(super) fn is_not_ready(&self) -> bool {
+        self.discovered.lock().is_not_ready()
     }
 
     /// Takes what discovery says of it now. Answers whether it is ready, where that has changed.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stillwell_adapters::host::Health;
-use stillwell_engine::{ScrapeFacts, TargetId, Timestamp, Writer};
-use tokio::sync::{Notify, mpsc, watch};
+use stillwell_engine::{ScrapeFacts, Stage, TargetId, TargetSpec, Timestamp, Writer};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
@@ -31,11 +31,27 @@ const NEWS_REST_TIMES: u32 = 10;
 /// The format of pages that a part of this process writes.
 const WRITTEN: &str = "text/plain; version=0.0.4";
 
+/// How a worker comes to the stage of its target.
+pub(super) enum Begin {
+    /// It is a new target, which is not scraped before there is room.
+    New(Box<Stage>, Option<watch::Receiver<bool>>),
+    /// The worker of before hands it on, and the target goes on as this says.
+    GoOn(oneshot::Receiver<Stage>, Box<TargetSpec>),
+}
+
+/// What becomes of the series of a target when its worker ends.
+pub(super) enum Ending {
+    /// They end.
+    Leave,
+    /// Whoever waits for the stage goes on with them.
+    HandOn(oneshot::Sender<Stage>),
+}
+
 pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) state: Arc<TargetState>,
     pub(super) target: TargetId,
-    /// Elsewhere while a page is read on another thread.
+    /// Not there before it has begun, and elsewhere while a page is read on another thread.
     pub(super) reader: Option<Box<PageReader>>,
     /// The page that is read on another thread. Not lost where the scrape ends early.
     pub(super) slow_page: Option<SlowPage>,
@@ -46,30 +62,53 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Runs until the scheduler lets go of `ticks`, then ends the target's series. Scrapes nothing before there is `room`.
+    /// Runs until the scheduler lets go of `ticks`, or says by `stop` what becomes of the target's series.
     pub(super) async fn run(
         mut self,
         ticks: mpsc::Receiver<i64>,
-        stop: Arc<Notify>,
-        room: Option<watch::Receiver<bool>>,
+        mut stop: oneshot::Receiver<Ending>,
+        begin: Begin,
     ) {
-        let waiting = async {
-            if let Some(mut room) = room {
-                room.wait_for(|is_there| *is_there).await.ok(); // nobody tells any more: it is there
+        let ending = match begin {
+            Begin::New(stage, room) => {
+                self.read_with(*stage);
+                until_room(room, &mut stop).await
+            }
+            Begin::GoOn(stage, spec) => {
+                self.go_on(stage, *spec).await;
+                None
             }
         };
-        let is_stopped = tokio::select! {
-            biased;
-            () = stop.notified() => true,
-            () = waiting => false,
+        let ending = match ending {
+            Some(ending) => ending,
+            None => self.scrape_until(ticks, stop).await,
         };
-        if !is_stopped {
-            self.scrape_until(ticks, &stop).await;
-        }
-        self.end().await;
+        self.end(ending).await;
     }
 
-    async fn scrape_until(&mut self, mut ticks: mpsc::Receiver<i64>, stop: &Notify) {
+    fn read_with(&mut self, stage: Stage) {
+        let (shared, state) = (Arc::clone(&self.shared), Arc::clone(&self.state));
+        let body_bytes_max = self.client.options().body_bytes_max;
+        self.reader = Some(PageReader::new(shared, state, stage, body_bytes_max));
+    }
+
+    /// Goes on with the target of another worker. Nobody sees a time without its series.
+    async fn go_on(&mut self, stage: oneshot::Receiver<Stage>, mut spec: TargetSpec) {
+        // It comes when that worker has read the page it is at. Where a fault has lost it, each scrape says so.
+        if let Ok(stage) = stage.await {
+            let mut writer = self.shared.writer.lock();
+            spec.not_ready = self.state.is_not_ready();
+            let stage = writer.configure_target(stage, spec);
+            drop(writer);
+            self.read_with(stage);
+        }
+    }
+
+    async fn scrape_until(
+        &mut self,
+        mut ticks: mpsc::Receiver<i64>,
+        mut stop: oneshot::Receiver<Ending>,
+    ) -> Ending {
         let (mut news_from, mut news_ms) = (Instant::now(), i64::MIN);
         loop {
             let scrape = async {
@@ -92,24 +131,29 @@ impl Worker {
             };
             tokio::select! {
                 biased;
-                () = stop.notified() => break,
-                more = scrape => if more.is_none() { break },
+                ending = &mut stop => return ending.unwrap_or(Ending::Leave),
+                more = scrape => if more.is_none() { return Ending::Leave },
             }
         }
     }
 
-    /// Ends the target's series.
-    async fn end(mut self) {
+    /// Ends the target's series, or hands them on.
+    async fn end(mut self, ending: Ending) {
         if let Some(slow_page) = self.slow_page.take() {
             self.reader = slow_page.await.ok().map(|read| read.reader);
         }
-        let now = self.shared.clock.now();
-        if let Some(reader) = self.reader {
-            let (stage, shared) = (reader.into_stage(), Arc::clone(&self.shared));
-            // Other targets are scraped meanwhile. It ends by itself where this process does.
-            let remove = move || Writer::remove_in_steps(&shared.writer, stage, now);
-            tokio::task::spawn_blocking(remove).await.ok();
-        }
+        let Some(reader) = self.reader else { return };
+        let stage = match ending {
+            Ending::Leave => reader.into_stage(),
+            Ending::HandOn(next) => match next.send(reader.into_stage()) {
+                Ok(()) => return,
+                Err(stage) => stage, // whoever would go on has gone
+            },
+        };
+        let (shared, now) = (Arc::clone(&self.shared), self.shared.clock.now());
+        // Other targets are scraped meanwhile. It ends by itself where this process does.
+        let remove = move || Writer::remove_in_steps(&shared.writer, stage, now);
+        tokio::task::spawn_blocking(remove).await.ok();
     }
 
     /// Ends when the part of this process that writes the target's pages has something new, and not before `from`.
@@ -298,6 +342,23 @@ impl Worker {
             None if news => info!(job, target = %url, "target is up"),
             None => {}
         }
+    }
+}
+
+/// Waits for room. Answers what becomes of the target where it is stopped before.
+async fn until_room(
+    room: Option<watch::Receiver<bool>>,
+    stop: &mut oneshot::Receiver<Ending>,
+) -> Option<Ending> {
+    let waiting = async {
+        if let Some(mut room) = room {
+            room.wait_for(|is_there| *is_there).await.ok(); // nobody tells any more: it is there
+        }
+    };
+    tokio::select! {
+        biased;
+        ending = stop => Some(ending.unwrap_or(Ending::Leave)),
+        () = waiting => None,
     }
 }
 

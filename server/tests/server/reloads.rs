@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::common::certificates::Files;
 use crate::common::scripted::{Scripted, json_answer, status};
-use crate::common::{TestTarget, eventually, http, server_with, settings};
+use crate::common::{Act, TestTarget, eventually, http, server_with, settings};
 use stillwell::serve::Running;
 
 /// A list of targets that can be replaced.
@@ -104,4 +104,56 @@ async fn a_reload_takes_no_target_away_before_the_new_list_is_there() {
     list.set(&[&many]);
     tells(&running, "\"35\"").await;
     running.stop().await;
+}
+
+/// After a reload that changed how a target is scraped its series were gone until its next scrape, half a minute with a usual
+/// interval: a query was empty, which KEDA takes for 0, where Prometheus shows what it has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_is_scraped_otherwise_keeps_its_series_until_its_next_page() {
+    let target = TestTarget::with_page("my_queue 7\n").await;
+    let files = Files::new("reload-options");
+    let with = |options: &str| {
+        let address = target.address;
+        let text = format!(
+            "global: {{scrape_interval: 1h, scrape_timeout: 1h}}\nscrape_configs:\n- job_name: a\n{options}  \
+             static_configs: [{{targets: ['{address}']}}]\nsignals:\n- {{name: all, expr: 'sum(my_queue)'}}\n"
+        );
+        (files.write("config.yml", &text), text)
+    };
+    let (path, text) = with("");
+    let running = server_with(&text, settings(Some(path)), Default::default()).await;
+    tells(&running, "\"7\"").await;
+    // The next page does not come before the end.
+    target.set(Act::Hang);
+    for options in [
+        "  scrape_interval: 2h\n",
+        "  scrape_timeout: 30m\n",
+        "  sample_limit: 100\n",
+        "  metrics_path: /other\n",
+        "  params: {a: [b]}\n",
+        "  basic_auth: {username: u, password: p}\n",
+        "  extra_scrape_metrics: true\n",
+    ] {
+        let requests = target.requests();
+        with(options);
+        running.app.reload().await.expect("valid");
+        eventually("a scrape", || async { target.requests() > requests }).await;
+        assert_eq!(told(&running).await, "\"7\"", "{options}");
+        assert_eq!(queue(&running).await, Some(7.0), "{options}");
+    }
+    // Where a page gives other series now, signals wait for it.
+    let rule = "  metric_relabel_configs: [{target_label: team, replacement: x}]\n";
+    with(rule);
+    running.app.reload().await.expect("valid");
+    tells(&running, "waiting for the first scrape").await;
+    assert_eq!(queue(&running).await, Some(7.0));
+    target.set_page("my_queue 9\n");
+    with(&format!("{rule}  sample_limit: 100\n"));
+    running.app.reload().await.expect("valid");
+    tells(&running, "\"9\"").await;
+    running.stop().await;
+}
+
+async fn queue(running: &Running) -> Option<f64> {
+    crate::common::value(running.addresses[0], "sum(my_queue)").await
 }

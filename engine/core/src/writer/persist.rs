@@ -152,7 +152,7 @@ impl Writer {
             .position(|(_, labels, _)| *labels == spec.labels)?;
         let (id, _, series) = unclaimed.swap_remove(at);
         let mut registry = self.registry.write();
-        registry.facts.configure(id, spec);
+        registry.facts.configure(id, spec, false);
         if !self.adds_targets {
             registry.rescope();
         }

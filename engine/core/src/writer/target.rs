@@ -11,7 +11,7 @@ use super::outcome::{CommitError, ScrapeFacts};
 use crate::exposition::{Mapper, Stage};
 use crate::labels::Labels;
 use crate::scrape::{REPORT, REPORT_USUAL, TargetSpec};
-use crate::store::{ClockId, ScrapeEntry, SeriesId, TargetId};
+use crate::store::{ClockId, STALE, ScrapeEntry, SeriesId, Store, TargetId};
 use crate::time::Timestamp;
 
 /// So late may maintenance be before a clock has to grow within a commit.
@@ -43,6 +43,7 @@ impl Writer {
     /// Several targets are added or change one after the other. Which signals see them is found out once, by
     /// [`Writer::finish_targets`] or with the next page of any, and not for each: that takes time by all targets there are.
     pub fn begin_targets(&mut self) {
+        self.registry.write().facts.changes += 1;
         self.adds_targets = true;
     }
 
@@ -68,22 +69,13 @@ impl Writer {
         let state = &mut self.targets[target.index()];
         *state = Target {
             report_labels: report_labels(&spec),
-            limits: [spec.extra_metrics.unwrap_or(0.0), spec.sample_limit as f64],
+            limits: report_limits(&spec),
             // A restored target goes on after its last scrape.
             last_ms: claimed.as_ref().and(state.last_ms),
             ..Target::default()
         };
         let mut store = self.store.write();
-        let clocks_end = ClockId::report_of(target).index() + 1;
-        if store.clocks.len() < clocks_end {
-            store.clocks.resize_with(clocks_end, Default::default);
-        }
-        let entries = (self.limits.retention_ms + MAINTENANCE_LATE_MS)
-            / i64::try_from(spec.interval_ms.max(1)).unwrap_or(i64::MAX);
-        let entries = usize::try_from(entries + 1).unwrap_or(0);
-        for clock in [ClockId::page_of(target), ClockId::report_of(target)] {
-            store.clocks[clock.index()].reserve(entries);
-        }
+        self.reserve_clocks(&mut store, target, &spec);
         store.metadata.insert(target, Default::default());
         drop(store);
         if let Some(claimed) = claimed {
@@ -99,6 +91,52 @@ impl Writer {
         drop(registry);
         let lines_max = self.limits.page_lines_max();
         (target, Stage::new(target, spec, needed, lines_max))
+    }
+
+    /// Goes on with a target under another configuration that leaves its labels as they are: its series stay until its next
+    /// page, or until a scrape of it fails. Where the same page would now give other series, or others of them are kept, signals
+    /// wait for that page. Returns the stage with which its pages are parsed from now on.
+    pub fn configure_target(&mut self, stage: Stage, spec: TargetSpec) -> Stage {
+        let target = stage.target();
+        debug_assert!(spec.labels == stage.spec().labels, "it is another target");
+        let reads_otherwise = spec.reads_otherwise(stage.spec());
+        let state = &mut self.targets[target.index()];
+        state.report_labels = report_labels(&spec);
+        state.limits = report_limits(&spec);
+        let not_reported = state.report.iter_mut().skip(state.report_labels.len());
+        let not_reported: Vec<SeriesId> = not_reported.filter_map(Option::take).collect();
+        let mut store = self.store.write();
+        let tick = store.clocks[ClockId::report_of(target).index()].next_tick();
+        for id in not_reported {
+            store.change(id, tick, STALE);
+        }
+        self.reserve_clocks(&mut store, target, &spec);
+        drop(store);
+        let mut registry = self.registry.write();
+        registry.facts.changes += u64::from(!self.adds_targets);
+        registry.facts.configure(target, &spec, reads_otherwise);
+        if !self.adds_targets {
+            registry.rescope();
+        }
+        let needed = registry.facts.requirements.retain_handle();
+        drop(registry);
+        let lines_max = self.limits.page_lines_max();
+        let series = stage.series().collect();
+        Stage::restored(target, spec, needed, lines_max, series)
+    }
+
+    /// Has the clocks of a target take its scrapes of one retention without growing.
+    fn reserve_clocks(&self, store: &mut Store, target: TargetId, spec: &TargetSpec) {
+        let clocks_end = ClockId::report_of(target).index() + 1;
+        if store.clocks.len() < clocks_end {
+            store.clocks.resize_with(clocks_end, Default::default);
+        }
+        let entries = (self.limits.retention_ms + MAINTENANCE_LATE_MS)
+            / i64::try_from(spec.interval_ms.max(1)).unwrap_or(i64::MAX);
+        let entries = usize::try_from(entries + 1).unwrap_or(0);
+        for clock in [ClockId::page_of(target), ClockId::report_of(target)] {
+            store.clocks[clock.index()].reserve(entries);
+        }
     }
 
     /// Notes whether discovery calls a target ready to serve, which may change while it is a target.
@@ -143,6 +181,11 @@ impl Writer {
         self.refresh(&others);
         Ok(())
     }
+}
+
+/// What the metrics about its scrapes say of its configuration: its timeout in seconds and its sample limit.
+fn report_limits(spec: &TargetSpec) -> [f64; 2] {
+    [spec.extra_metrics.unwrap_or(0.0), spec.sample_limit as f64]
 }
 
 /// The metrics about the scrapes of a target.

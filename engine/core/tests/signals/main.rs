@@ -23,6 +23,7 @@ mod page_changes;
 mod pages;
 mod real_pages;
 mod reasons;
+mod reconfigured;
 mod recorded;
 mod restarts;
 mod scenario;

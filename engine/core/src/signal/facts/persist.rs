@@ -53,20 +53,31 @@ impl Facts {
         Ok(())
     }
 
-    /// Sets the facts of a target that discovery has found again after a restart of this program: its scrapes and its
-    /// process stay, its configuration is that of now.
-    pub(crate) fn configure(&mut self, id: TargetId, spec: &TargetSpec) {
+    /// Sets the facts of a target whose configuration has changed, or that discovery has found again after a restart of this
+    /// program: its scrapes and its process stay, its configuration is that of now. With `reads_otherwise` its pages give other
+    /// series than before: what labels and metrics there were proves nothing any more, and signals wait for its next page.
+    pub(crate) fn configure(&mut self, id: TargetId, spec: &TargetSpec, reads_otherwise: bool) {
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return;
         };
         let new = TargetFacts::new(spec);
+        let reads_otherwise = reads_otherwise || facts.retain != new.retain;
         (facts.interval_ms, facts.retain, facts.may_replace) =
             (new.interval_ms, new.retain, new.may_replace);
         facts.not_ready = new.not_ready;
-        facts.is_unclaimed = false;
-        if facts.retain == Retain::Signals {
-            // Which signals needed which of its samples is not known any more.
+        // Of one of an earlier run it is not known any more which signals needed which of its samples.
+        if std::mem::take(&mut facts.is_unclaimed) && facts.retain == Retain::Signals {
             facts.first_good_ms = None;
+        }
+        if reads_otherwise {
+            (facts.first_attempt_ms, facts.first_good_ms) = (None, None);
+            (facts.last, facts.last_good_ms) = (None, None);
+            if let Some(group) = self.groups.get_mut(&facts.group) {
+                group.forget_shown(self.changes);
+                for (name, value) in facts.labels.iter() {
+                    group.add_label_value(name, value);
+                }
+            }
         }
         self.epoch += 1;
         self.record_structure_change_of_all();
