@@ -351,7 +351,7 @@ impl Signal {
             return Ok(None);
         };
         if labels.is_empty() {
-            let of_all = self.judge(assessment.pinned(&[]), all.scope, held);
+            let of_all = self.judge(assessment.pinned(&[]), &all.scope, held); // it carries no pin
             return of_all.map(Some);
         }
         let own = group_pins(labels, &[]);

@@ -1,7 +1,8 @@
 //! The targets of one reading: those of the caller, and all where a number is told whole (S9c).
 //!
-//! A number without a label that the caller pins is that of all targets, so it is told only where it may be told to somebody
-//! who pins nothing, too: nobody asked for a part of it. The same holds of an empty result that would have no such label.
+//! A number without a label that the caller pins is that of all targets that the pins it carries leave, so it is told only where
+//! it may be told to somebody who pins nothing else, too: nobody asked for a part of it. The same holds of an empty result that
+//! would have no such label.
 
 use std::borrow::Cow;
 use std::iter;
@@ -24,13 +25,15 @@ pub(super) struct Scopes<'a> {
     pub(super) whole: Cow<'a, Scope>,
     /// Those among which the scopes of groups are.
     pub(super) candidates: Candidates<'a>,
-    /// Those that count whatever the caller pins, where something is told without a label that it pins.
+    /// Where something is told without a label that the caller pins: those that count for who pins only what it carries.
     pub(super) all: Option<All<'a>>,
 }
 
-/// The targets that count for who pins nothing.
+/// The targets that count for who pins only labels that the result has.
 pub(super) struct All<'a> {
-    pub(super) scope: &'a Scope,
+    pins: Vec<(String, String)>,
+    pub(super) scope: Cow<'a, Scope>,
+    /// Of who pins nothing.
     pub(super) candidates: Candidates<'a>,
 }
 
@@ -41,7 +44,7 @@ impl<'a> Scopes<'a> {
         assessment: Assessment<'s>,
     ) -> impl Iterator<Item = (Assessment<'s>, &'s Scope)> {
         let all = self.all.iter();
-        let all = all.map(move |all| (assessment.pinned(&[]), all.scope));
+        let all = all.map(move |all| (assessment.pinned(&all.pins), &*all.scope));
         iter::once((assessment, &*self.whole)).chain(all)
     }
 
@@ -54,8 +57,8 @@ impl<'a> Scopes<'a> {
     ) -> impl Iterator<Item = (Assessment<'s>, Scope)> {
         let own = self.candidates.scope(assessment.pins, part, policy);
         let all = self.all.iter().map(move |all| {
-            let scope = all.candidates.scope(&[], part, policy);
-            (assessment.pinned(&[]), scope)
+            let scope = all.candidates.scope(&all.pins, part, policy);
+            (assessment.pinned(&all.pins), scope)
         });
         iter::once((assessment, own)).chain(all)
     }
@@ -76,14 +79,14 @@ impl Signal {
             let candidates = Candidates::of(assessment, &narrowed);
             (Cow::Owned(narrowed), candidates)
         };
-        let mut groups_of = groups.iter().map(|(labels, _)| labels);
-        let lack = match groups.is_empty() {
-            true => self.empty_lacks(assessment.pins),
-            false => groups_of.any(|labels| lacks_pinned(labels, assessment.pins)),
+        let carries = |label: &str| match groups.is_empty() {
+            true => self.empty_carries(label),
+            false => groups.iter().all(|(labels, _)| labels.get(label).is_some()),
         };
-        let mut all = lack.then(|| All {
-            scope: &self.scope,
-            candidates: Candidates::later(assessment.pinned(&[]), &self.scope),
+        let lacks = assessment.pins.iter().any(|(label, _)| !carries(label));
+        let mut all = lacks.then(|| {
+            let carried = assessment.pins.iter().filter(|(label, _)| carries(label));
+            self.all(assessment, carried.cloned().collect())
         });
         if let [first, .., last] = groups
             && groups.len() >= SORTED_GROUPS_MIN
@@ -103,17 +106,30 @@ impl Signal {
         }
     }
 
-    /// Whether an element that stands for an empty result would lack a label that the caller pins.
-    fn empty_lacks(&self, pins: Pins<'_>) -> bool {
-        lacks_pinned(&self.pinned_of_empty(pins), pins)
+    /// The targets that count for who pins these labels, of which the result has each.
+    fn all<'a>(&'a self, assessment: Assessment<'a>, pins: Vec<(String, String)>) -> All<'a> {
+        let candidates = Candidates::later(assessment.pinned(&[]), &self.scope);
+        let scope = match pins.is_empty() {
+            true => Cow::Borrowed(&self.scope),
+            false => Cow::Owned(candidates.scope(&pins, &self.query, &self.policy)),
+        };
+        All {
+            pins,
+            scope,
+            candidates,
+        }
     }
 
     /// What the caller pins of an element that stands for an empty result.
     pub(super) fn pinned_of_empty(&self, pins: Pins<'_>) -> Labels {
-        let grouping = &self.query.grouping;
-        let has = |label: &str| grouping.iter().any(|one| one == label || one == "*");
-        let pinned = pins.iter().filter(|(label, _)| has(label));
+        let pinned = pins.iter().filter(|(label, _)| self.empty_carries(label));
         Labels::from_pairs(pinned.map(|(label, value)| (label.as_str(), value.as_str())))
+    }
+
+    /// Whether an element that stands for an empty result would have a label that the caller pins.
+    fn empty_carries(&self, label: &str) -> bool {
+        let grouping = &self.query.grouping;
+        grouping.iter().any(|one| one == label || one == "*")
     }
 }
 

@@ -249,3 +249,59 @@ fn a_number_without_the_pinned_label_is_told_only_where_it_is_whole() {
 fn of_nan() -> String {
     page(1, Some(0)).replace("engine=\"0\"} 0", "engine=\"0\"} NaN")
 }
+
+/// Whoever pinned one label more than groups have was refused what another gateway's page had lost, or while that gateway did not
+/// answer, though its pool was pinned, too.
+#[test]
+fn what_is_pinned_beside_a_group_brings_in_no_other_pools_trouble() {
+    let queue = "inference_extension_flow_control_queue_size";
+    let own = [("inference_pool", "b")];
+    let more = [("inference_pool", "b"), ("model_name", "m")];
+    let all = [("model_name", "m")];
+    let page = |pool: &str, queue: Option<f64>| {
+        let queue = queue.map(|queue| {
+            format!(
+                "inference_extension_flow_control_queue_size{{inference_pool=\"{pool}\",model_name=\"m\"}} {queue}\n"
+            )
+        });
+        format!(
+            "process_start_time_seconds 1000\ninference_pool_ready_pods{{name=\"{pool}\"}} 1\n{}",
+            queue.unwrap_or_default()
+        )
+    };
+    for (text, what) in [
+        (format!("sum by (inference_pool) ({queue})"), "groups"),
+        (format!("sum by (inference_pool) ({queue}) > 3"), "filtered"),
+    ] {
+        for trouble in ["lost", "empty", "down"] {
+            let mut scenario = Scenario::new();
+            let grouped = scenario.register(&text);
+            let (a, b) = (scenario.target("a:1"), scenario.target("b:1"));
+            for _ in 0..3 {
+                scenario.scrape_text(a, &page("a", Some(9.0)));
+                scenario.take_now(b, &page("b", Some(5.0)));
+            }
+            for _ in 0..50 {
+                match trouble {
+                    "lost" => scenario.scrape_text(a, &page("a", None)),
+                    "empty" => scenario.scrape_text(a, ""),
+                    _ => {
+                        scenario.now_ms += INTERVAL_MS;
+                        scenario.fail_now(a);
+                    }
+                }
+                scenario.take_now(b, &page("b", Some(5.0)));
+            }
+            let what = format!("{what}, {trouble}");
+            for pins in [&own[..], &more] {
+                assert_eq!(
+                    scenario.reported_pinned(grouped, pins),
+                    value(5.0),
+                    "{what}, {pins:?}"
+                );
+            }
+            unknown(&scenario.reported_pinned(grouped, &all), &["a:1"]);
+            unknown(&scenario.reported(grouped), &["a:1"]);
+        }
+    }
+}
