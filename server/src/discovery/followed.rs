@@ -1,17 +1,19 @@
 //! A section whose objects are followed, and what they have given.
 //!
-//! A reload that changes what a section inherits begins anew with a list. Until that is there, what its objects gave before
-//! stays; where nothing did, what its targets are is not known, for ten seconds at most.
+//! A reload that changes what a section inherits begins anew with lists. What an object gave before stays until the list that
+//! would have it is there; where nothing did, what its targets are is not known, for ten seconds at most.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use stillwell_engine::signal::{Partial, Unseen};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::groups::Groups;
-use super::monitors::{Found, Given, Section};
+use super::monitors::{ByObject, Given, Section};
 use super::unlisted::LISTS_AWAITED;
+use crate::config::ScrapeJob;
+use crate::rule_groups::RuleFile;
 
 /// Why the targets of what was configured a moment ago are not known.
 pub(super) const NO_LIST: &str = "its discovery has given no list since it was configured";
@@ -22,11 +24,15 @@ pub(super) struct Followed {
     pub(super) section: Section,
     pub(super) status: Groups,
     /// What is scraped and recorded of it.
-    pub(super) found: Found,
+    pub(super) objects: ByObject,
     /// What gives targets had been listed when this was found.
     pub(super) are_targets_listed: bool,
-    /// What the same objects gave before a reload, until all are listed.
-    before: Option<Found>,
+    /// What objects gave before a reload, which are not listed yet.
+    before: ByObject,
+    /// All of it had been listed then, and is not yet.
+    was_listed: bool,
+    /// Why that was not all that there was.
+    before_partial: Option<String>,
     /// Why this is not all that there is, ...
     found_partial: Option<String>,
     /// ... and the same of what was handed on last, ...
@@ -51,17 +57,20 @@ impl Followed {
         before: Option<&Followed>,
         is_awaited: bool,
     ) -> Followed {
-        let found = before.map(|one| one.found.clone()).unwrap_or_default();
+        let objects = before.map(|one| one.objects.clone()).unwrap_or_default();
         let has_list = before.is_some_and(|one| one.are_targets_listed);
-        let no_list = (is_awaited && !has_list).then(|| NO_LIST.to_owned());
+        let no_list = (is_awaited && before.is_none()).then(|| NO_LIST.to_owned());
+        let partial = before.and_then(|one| one.found_partial.clone());
         Followed {
             number,
             section,
             status,
             are_targets_listed: has_list,
-            before: has_list.then(|| found.clone()),
-            found,
-            found_partial: before.and_then(|one| one.found_partial.clone()),
+            before: objects.clone(),
+            objects,
+            was_listed: has_list,
+            before_partial: partial.clone(),
+            found_partial: partial,
             partial: before.and_then(|one| one.partial.clone()).or(no_list),
             partial_until: None,
             task,
@@ -70,15 +79,28 @@ impl Followed {
 
     /// Takes what its objects give now.
     pub(super) fn take(&mut self, given: Given) {
-        self.found = given.found;
-        self.found_partial = given.partial;
-        match &self.before {
-            Some(before) if !given.are_targets_listed => self.found.add_missing(before),
-            _ => {
-                self.before = None;
-                self.are_targets_listed = given.are_targets_listed;
-            }
+        self.before.retain(|id, _| given.not_read.has(id));
+        self.objects = given.by_object;
+        for (id, found) in &self.before {
+            let objects = self.objects.entry(id.clone());
+            objects.or_insert_with(|| Arc::clone(found));
         }
+        if self.before.is_empty() {
+            self.before_partial = None;
+        }
+        self.found_partial = given.partial.or_else(|| self.before_partial.clone());
+        self.was_listed &= !given.are_targets_listed;
+        self.are_targets_listed = given.are_targets_listed || self.was_listed;
+    }
+
+    /// Its jobs. Two objects may give one of the same name.
+    pub(super) fn jobs(&self) -> impl Iterator<Item = &ScrapeJob> {
+        self.objects.values().flat_map(|found| &found.jobs)
+    }
+
+    /// Its files of rules.
+    pub(super) fn rules(&self) -> impl Iterator<Item = &RuleFile> {
+        self.objects.values().flat_map(|found| &found.rules)
     }
 
     /// Takes notice of what is handed on: `is_listed` says of a job by name that its targets are.
@@ -89,8 +111,7 @@ impl Followed {
             return;
         }
         let until = *self.partial_until.get_or_insert(now + LISTS_AWAITED);
-        let mut found = self.found.jobs.iter();
-        let are_listed = self.are_targets_listed && found.all(|job| is_listed(&job.name));
+        let are_listed = self.are_targets_listed && self.jobs().all(|job| is_listed(&job.name));
         if are_listed || until <= now {
             (self.partial, self.partial_until) = (None, None);
         }
@@ -112,28 +133,14 @@ impl Followed {
     }
 }
 
-impl Found {
-    /// Adds the jobs and rules of the other that this has none of by their name.
-    fn add_missing(&mut self, other: &Found) {
-        let jobs: BTreeSet<String> = self.jobs.iter().map(|job| job.name.clone()).collect();
-        let missing = other.jobs.iter().filter(|job| !jobs.contains(&job.name));
-        self.jobs.extend(missing.cloned());
-        let rules: BTreeSet<String> = self.rules.iter().map(|file| file.path.clone()).collect();
-        let missing = other
-            .rules
-            .iter()
-            .filter(|file| !rules.contains(&file.path));
-        self.rules.extend(missing.cloned());
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::collections::BTreeSet;
     use std::time::Duration;
 
     use stillwell_engine::promql::Features;
 
+    use super::super::monitors::{Found, NotRead};
     use super::*;
     use crate::config::{Global, job_from_json};
 
@@ -149,44 +156,77 @@ mod tests {
         Followed::new((1, section, status), task, before, true)
     }
 
-    fn given(jobs: &[&str], are_targets_listed: bool, partial: Option<&str>) -> Given {
-        let job = |name: &&str| {
+    /// What podmonitors and servicemonitors of these names give, and which of both kinds are listed.
+    fn given(jobs: &[&str], listed: &[usize], partial: Option<&str>) -> Given {
+        let kind = |name: &str| usize::from(name.starts_with('s'));
+        let object = |name: &&str| {
             let text = format!("{{\"job_name\": \"{name}\"}}");
-            job_from_json(&text, &Global::default()).expect("a job")
-        };
-        Given {
-            found: Found {
-                jobs: jobs.iter().map(job).collect(),
+            let job = job_from_json(&text, &Global::default()).expect("a job");
+            let found = Found {
+                jobs: vec![job],
                 rules: Vec::new(),
+            };
+            ((kind(name), format!("n/{name}")), Arc::new(found))
+        };
+        let missing = [0, 1].into_iter().filter(|kind| !listed.contains(kind));
+        Given {
+            by_object: jobs.iter().map(object).collect(),
+            not_read: NotRead {
+                watches: missing.map(|kind| (kind, String::new())).collect(),
+                objects: BTreeSet::new(),
             },
-            are_targets_listed,
+            are_targets_listed: listed == [0, 1],
             partial: partial.map(str::to_owned),
         }
     }
 
     fn jobs(followed: &Followed) -> Vec<&str> {
-        let jobs = followed.found.jobs.iter();
-        jobs.map(|job| &*job.name).collect()
+        followed.jobs().map(|job| &*job.name).collect()
     }
 
     fn why(followed: &Followed) -> Option<String> {
         followed.partial().map(|partial| partial.why)
     }
 
-    /// A reload of `external_labels` dropped the targets of all monitors until they were listed again.
+    /// A reload of `external_labels` dropped the targets of all monitors until they were listed again; and those of all others where
+    /// one kind may not be read.
     #[tokio::test]
-    async fn what_objects_gave_before_a_reload_stays_until_all_are_listed() {
+    async fn what_objects_gave_before_a_reload_stays_until_their_list_is_there() {
+        let now = Instant::now();
+        for all_listed in [true, false] {
+            let listed: &[usize] = if all_listed { &[0, 1] } else { &[0] };
+            let mut first = followed(None);
+            first.take(given(&["a", "b"], listed, None));
+            first.settle(|_| true, now);
+            first.settle(|_| true, now + LISTS_AWAITED);
+            let mut second = followed(Some(&first));
+            assert_eq!(jobs(&second), ["a", "b"]);
+            assert_eq!(second.are_targets_listed, all_listed);
+            assert!(why(&second).is_none());
+            second.take(given(&["s"], &[1], None));
+            assert_eq!(jobs(&second), ["a", "b", "s"]);
+            second.take(given(&["b", "c", "s"], &[0], None));
+            assert_eq!(jobs(&second), ["b", "c", "s"]);
+            second.take(given(&["c"], &[0, 1], None));
+            assert_eq!(jobs(&second), ["c"]);
+            assert!(second.are_targets_listed);
+        }
+    }
+
+    /// A reload while a part of what there is could be seen: the first list of another kind ended the part.
+    #[tokio::test]
+    async fn a_part_stays_one_while_it_stands_in_for_a_list() {
         let now = Instant::now();
         let mut first = followed(None);
-        first.take(given(&["a", "b"], true, None));
+        first.take(given(&["a"], &[0, 1], Some("too many")));
         first.settle(|_| true, now);
         let mut second = followed(Some(&first));
-        assert_eq!(jobs(&second), ["a", "b"]);
-        assert!(second.are_targets_listed && why(&second).is_none());
-        second.take(given(&["b", "c"], false, None));
-        assert_eq!(jobs(&second), ["b", "c", "a"]);
-        second.take(given(&["c"], true, None));
-        assert_eq!(jobs(&second), ["c"]);
+        second.take(given(&["a", "s"], &[1], None));
+        second.settle(|_| true, now + LISTS_AWAITED * 2);
+        assert_eq!(why(&second).as_deref(), Some("too many"));
+        second.take(given(&["a", "b", "s"], &[0, 1], None));
+        second.settle(|_| true, now + LISTS_AWAITED * 2);
+        assert!(why(&second).is_none());
     }
 
     #[tokio::test]
@@ -205,10 +245,10 @@ mod tests {
     async fn a_part_ends_with_the_lists_of_what_was_missing() {
         let now = Instant::now();
         let mut followed = followed(None);
-        followed.take(given(&["a"], true, Some("too many")));
+        followed.take(given(&["a"], &[0, 1], Some("too many")));
         followed.settle(|_| true, now);
         assert_eq!(why(&followed).as_deref(), Some("too many"));
-        followed.take(given(&["a", "b"], true, None));
+        followed.take(given(&["a", "b"], &[0, 1], None));
         let later = now + Duration::from_secs(3_600);
         followed.settle(|name| name == "a", later);
         assert_eq!(why(&followed).as_deref(), Some("too many"));

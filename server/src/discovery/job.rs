@@ -1,7 +1,8 @@
 //! A scrape job with the mechanisms that find its targets, and what became of each group of them.
 //!
 //! Where a reload gives a job another mechanism of the same kind, what the one before has found stays until the new one has
-//! read its source, as a source that cannot be read keeps its last targets (rule S3a).
+//! read its source, as a source that cannot be read keeps its last targets (rule S3a). Where both read the same source, and the
+//! job's rules are those of before, that stands for its list; otherwise its list is awaited.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use super::groups::BySource;
 use super::mechanism::Mechanism;
 use super::shard::Shard;
-use crate::config::ScrapeJob;
+use crate::config::{Discovery, ScrapeJob};
 use crate::scrape::{JobTargets, LabelRoom, Outcome, TargetGroup, collect, outcomes};
 
 /// A job with its mechanisms.
@@ -34,34 +35,77 @@ pub(super) struct Source {
     seen: Option<u64>,
     /// What was found in its place before, until it has read its source.
     before: BySource,
-    /// Whether that was all there was.
+    /// Whether that is a list of its source.
     was_read: bool,
+    /// Why it was not all that there was, where that is so.
+    before_partial: Option<String>,
 }
 
 impl Source {
-    /// `in_place`: what the job had in this place so far.
-    pub(super) fn new(mechanism: Arc<Mechanism>, in_place: Option<&Source>) -> Source {
-        let kind = std::mem::discriminant(&mechanism.config);
-        let of_kind = in_place.filter(|one| std::mem::discriminant(&one.mechanism.config) == kind);
-        let (before, was_read) = of_kind.map_or_else(Default::default, |one| {
-            let found = one.mechanism.groups.get();
-            match found.is_read && !one.mechanism.groups.is_same(&mechanism.groups) {
-                true => (found.groups, true),
-                false => (one.before.clone(), one.was_read),
-            }
-        });
-        Source {
+    /// `before`: what the job had in its place so far; `is_alike` says whether the job's rules are those of then.
+    pub(super) fn new(
+        mechanism: Arc<Mechanism>,
+        before: Option<&Source>,
+        is_alike: bool,
+    ) -> Source {
+        let mut source = Source {
             mechanism,
             seen: None,
-            before,
-            was_read,
-        }
+            before: BySource::new(),
+            was_read: false,
+            before_partial: None,
+        };
+        let Some(before) = before else { return source };
+        let (known, next) = (&before.mechanism, &source.mechanism);
+        let is_list = is_alike && known.config.reads_as(&next.config);
+        let found = known.groups.get();
+        let was_read = match found.is_read && !known.groups.is_same(&next.groups) {
+            true => {
+                (source.before, source.before_partial) = (found.groups, found.partial);
+                true
+            }
+            false => {
+                source.before.clone_from(&before.before);
+                source.before_partial.clone_from(&before.before_partial);
+                before.was_read
+            }
+        };
+        source.was_read = was_read && is_list;
+        source
     }
 
     /// Whether nothing is known of its targets.
     pub(super) fn is_unread(&self) -> bool {
         !self.was_read && !self.mechanism.groups.get().is_read
     }
+}
+
+/// What each mechanism of a job takes the place of: of those that are no mechanism any more the one that reads the same source,
+/// or else the one of its kind at the same place. Each is taken once.
+pub(super) fn predecessors<'s>(now: &[Discovery], before: &'s [Source]) -> Vec<Option<&'s Source>> {
+    let mut taken = vec![false; before.len()];
+    let mut of: Vec<Option<&Source>> = vec![None; now.len()];
+    let is_same =
+        |_: usize, one: &Source, next: &Discovery, _: usize| one.mechanism.config == *next;
+    let reads_as =
+        |_: usize, one: &Source, next: &Discovery, _: usize| one.mechanism.config.reads_as(next);
+    let is_in_place = |at: usize, one: &Source, next: &Discovery, place: usize| {
+        let kind = std::mem::discriminant::<Discovery>;
+        at == place && kind(&one.mechanism.config) == kind(next)
+    };
+    type Fits<'f> = &'f dyn Fn(usize, &Source, &Discovery, usize) -> bool;
+    for fits in [&is_same as Fits<'_>, &reads_as, &is_in_place] {
+        for (place, next) in now.iter().enumerate() {
+            let mut sources = before.iter().enumerate();
+            if of[place].is_none()
+                && let Some((at, one)) =
+                    sources.find(|(at, one)| !taken[*at] && fits(*at, one, next, place))
+            {
+                (of[place], taken[at]) = (Some(one), true);
+            }
+        }
+    }
+    of
 }
 
 /// A group and what became of its targets; used again while the group stays as it is.
@@ -83,9 +127,11 @@ impl Job {
             source.seen = Some(listed.version);
             if listed.is_read {
                 source.before.clear();
+                source.before_partial = None;
             }
-            self.is_listed &= (listed.is_read || source.was_read) && listed.partial.is_none();
-            self.partial = self.partial.take().or(listed.partial);
+            let partial = listed.partial.or_else(|| source.before_partial.clone());
+            self.is_listed &= (listed.is_read || source.was_read) && partial.is_none();
+            self.partial = self.partial.take().or(partial);
             let before = source.before.iter();
             let before = before.map(|(source, group)| (Arc::clone(source), Arc::clone(group)));
             // The same source may be in both: the one that was found now is meant.
@@ -120,6 +166,112 @@ impl Job {
             http: self.config.http.clone(),
             dropped_targets_max: self.config.limits.dropped_targets_max,
             found,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Global, job_from_json};
+
+    /// A job with lists at these addresses.
+    fn job(lists: &[(&str, &str)], relabel: &str) -> ScrapeJob {
+        let entry = |(url, refresh): &(&str, &str)| {
+            format!("{{\"url\": \"http://{url}\", \"refresh_interval\": \"{refresh}\"}}")
+        };
+        let lists: Vec<String> = lists.iter().map(entry).collect();
+        let lists = lists.join(", ");
+        let text = format!(
+            "{{\"job_name\": \"j\", \"relabel_configs\": [{relabel}], \"http_sd_configs\": [{lists}]}}"
+        );
+        job_from_json(&text, &Global::default()).expect("a job")
+    }
+
+    /// The job with this configuration, which takes the place of another.
+    fn next(config: ScrapeJob, before: Option<&Job>) -> Job {
+        let own = before.map_or(&[][..], |job| &job.mechanisms[..]);
+        let is_alike = before.is_some_and(|job| job.config.relabel == config.relabel);
+        let of = predecessors(&config.discovery, own);
+        let sources = config.discovery.iter().zip(of).map(|(way, before)| {
+            let same = own.iter().find(|one| one.mechanism.config == *way);
+            let mechanism = same.map_or_else(
+                || Arc::new(Mechanism::idle(way)),
+                |one| Arc::clone(&one.mechanism),
+            );
+            Source::new(mechanism, before, is_alike)
+        });
+        Job {
+            mechanisms: sources.collect(),
+            options: Arc::new(config.clone()),
+            is_listed: false,
+            is_awaited: false,
+            partial: None,
+            known: BTreeMap::new(),
+            config,
+        }
+    }
+
+    fn found(job: &mut Job) -> usize {
+        job.targets(None).found.targets.len()
+    }
+
+    /// So many targets at a place of the job.
+    fn find(job: &Job, at: usize, count: usize) {
+        let group = TargetGroup {
+            targets: (0..count)
+                .map(|port| crate::scrape::address_labels(&format!("h{at}:{}", port + 1)))
+                .collect(),
+            ..TargetGroup::default()
+        };
+        let groups = &job.mechanisms[at].mechanism.groups;
+        groups.replace([("list".to_owned(), group)]);
+    }
+
+    /// What another list at the same place had found stood for a list of this one, and 5 of 35 was told while it was not answered.
+    #[test]
+    fn only_a_list_of_the_same_source_under_the_same_rules_stands_for_a_list() {
+        let both = [("old", "1m"), ("big", "1m")];
+        let rule = "{\"target_label\": \"x\", \"replacement\": \"y\"}";
+        for (lists, relabel, count, is_unread) in [
+            (&[("big", "1m")][..], "", 30, false),
+            (&[("big", "2m")], "", 30, false),
+            (&[("big", "2m"), ("old", "2m")], "", 35, false),
+            (&[("big", "1m"), ("new", "1m")], "", 30, true),
+            (&[("new", "1m")], "", 5, true),
+            (&[("big", "2m")], rule, 30, true),
+            (&[("big", "1m")], rule, 30, false),
+        ] {
+            let first = next(job(&both, ""), None);
+            find(&first, 0, 5);
+            find(&first, 1, 30);
+            let mut second = next(job(lists, relabel), Some(&first));
+            let case = format!("{lists:?} {relabel}");
+            assert_eq!(found(&mut second), count, "{case}");
+            let are_unread = second.mechanisms.iter().any(Source::is_unread);
+            assert_eq!(are_unread, is_unread, "{case}");
+            assert_eq!(second.is_listed, !is_unread, "{case}");
+        }
+    }
+
+    /// A part became all there is with a reload, and the sum without the rest was told.
+    #[test]
+    fn a_part_stays_one_while_it_stands_in_for_a_list() {
+        let first = next(job(&[("a", "1m")], ""), None);
+        find(&first, 0, 5);
+        first.mechanisms[0]
+            .mechanism
+            .groups
+            .set_partial(Some("too many".to_owned()));
+        let mut second = next(job(&[("a", "2m")], ""), Some(&first));
+        let mut third = next(job(&[("a", "3m")], ""), Some(&second));
+        for job in [&mut second, &mut third] {
+            assert_eq!(found(job), 5);
+            assert_eq!(job.partial.as_deref(), Some("too many"));
+            assert!(!job.is_listed);
+            find(job, 0, 7);
+            assert_eq!(found(job), 7);
+            assert!(job.is_listed && job.partial.is_none());
         }
     }
 }

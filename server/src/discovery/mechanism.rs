@@ -28,6 +28,16 @@ impl Drop for Mechanism {
 }
 
 impl Mechanism {
+    /// One that finds what it is told.
+    #[cfg(test)]
+    pub(super) fn idle(config: &Discovery) -> Mechanism {
+        Mechanism {
+            config: config.clone(),
+            groups: Groups::new(String::new(), Arc::default()),
+            task: None,
+        }
+    }
+
     /// Starts it on the current runtime. `owner` is named in what it logs; `changed` is told of every change.
     pub(super) fn start(
         owner: &str,

@@ -18,7 +18,7 @@ use tracing::warn;
 
 use super::followed::{Followed, NO_LIST};
 use super::groups::Groups;
-use super::job::{Job, Source};
+use super::job::{Job, Source, predecessors};
 use super::kube_state;
 use super::mechanism::Mechanism;
 use super::monitors::{self, Given, Section};
@@ -102,6 +102,8 @@ pub(super) struct Task {
     /// What the signals were told last.
     unlisted: Unlisted,
     first_lists: FirstLists,
+    /// A configuration is in force: the next one is a reload.
+    is_configured: bool,
     /// Jobs of the configuration that a reload has brought are waited for until then.
     awaited_until: Option<Instant>,
 }
@@ -164,6 +166,7 @@ impl Task {
             resolver: Resolver::default(),
             unlisted: Unlisted::default(),
             first_lists: FirstLists::AwaitedUntil(first_lists),
+            is_configured: false,
             awaited_until: None,
         };
         tokio::spawn(task.run(commands, quit));
@@ -193,6 +196,7 @@ impl Task {
                         self.follow(command.sections);
                         self.watch_workloads(command.kube_state);
                         self.replace().await;
+                        self.is_configured = true;
                         command.done.send(()).ok(); // whoever asked may have gone
                         self.changed.notify_one(); // what came meanwhile
                     }
@@ -296,7 +300,6 @@ impl Task {
     /// Follows exactly these sections. Those that stay as they are go on undisturbed.
     fn follow(&mut self, sections: Vec<Section>) {
         let mut before = std::mem::take(&mut self.followed);
-        let is_reload = !self.first_lists.are_awaited();
         for section in sections {
             if let Some(at) = before.iter().position(|one| one.section == section) {
                 self.followed.push(before.swap_remove(at));
@@ -324,7 +327,7 @@ impl Task {
             let mut of_options = before.iter();
             let same = of_options.find(|one| one.section.options == section.options);
             let of = (number, section, status);
-            let followed = Followed::new(of, task.abort_handle(), same, is_reload);
+            let followed = Followed::new(of, task.abort_handle(), same, self.is_configured);
             self.followed.push(followed);
         }
     }
@@ -375,7 +378,7 @@ impl Task {
     async fn replace(&mut self) {
         let mut jobs = self.configured.clone();
         let mut names: BTreeSet<String> = jobs.iter().map(|job| job.name.clone()).collect();
-        for job in self.followed.iter().flat_map(|one| &one.found.jobs) {
+        for job in self.followed.iter().flat_map(Followed::jobs) {
             // A pool may stand in two API groups: it is one.
             if names.insert(job.name.clone()) {
                 jobs.push(job.clone());
@@ -449,7 +452,7 @@ impl Task {
     /// Two sections may give the same object.
     fn tell_rules(&self) {
         let mut rules: BTreeMap<&str, &RuleFile> = BTreeMap::new();
-        for file in self.followed.iter().flat_map(|one| &one.found.rules) {
+        for file in self.followed.iter().flat_map(Followed::rules) {
             rules.entry(&file.path).or_insert(file);
         }
         self.found_rules.send_if_modified(|told| {
@@ -463,7 +466,6 @@ impl Task {
 
     /// The first of `jobs` are those of the configuration file; objects of the cluster give the others.
     fn configure(&mut self, jobs: Vec<ScrapeJob>) {
-        let is_reload = !self.first_lists.are_awaited();
         let before = std::mem::take(&mut self.jobs);
         let old = before.values().flat_map(|job| &job.mechanisms);
         let mut known: Vec<Arc<Mechanism>> =
@@ -471,13 +473,16 @@ impl Task {
         let scraped = jobs.into_iter().enumerate();
         for (place, config) in scraped.filter(|(_, job)| job.not_scraped.is_none()) {
             let mut mechanisms = Vec::with_capacity(config.discovery.len());
-            let mut is_new = false;
             // Most jobs are as they were: thousands of them are not compared with one another.
             let own = before.get(&config.name);
             let partial = own.and_then(|job| job.partial.clone());
             let was_awaited = own.is_some_and(|job| job.is_awaited);
+            let is_alike = own.is_some_and(|job| job.config.relabel == config.relabel);
+            let is_brought = self.is_configured && place < self.configured.len();
+            let mut is_new = is_brought && !is_alike;
             let own = own.map_or(&[][..], |job| &job.mechanisms[..]);
-            for (at, mechanism) in config.discovery.iter().enumerate() {
+            let in_place = predecessors(&config.discovery, own);
+            for (mechanism, in_place) in config.discovery.iter().zip(in_place) {
                 let mut all = own.iter().map(|source| &source.mechanism).chain(&known);
                 let same = all.find(|known| known.config == *mechanism);
                 let mechanism = match same {
@@ -487,12 +492,12 @@ impl Task {
                         let started =
                             Mechanism::start(&owner, mechanism, &self.changed, &self.resolver);
                         let started = Arc::new(started);
-                        is_new = is_reload && place < self.configured.len();
+                        is_new = is_brought;
                         known.push(Arc::clone(&started));
                         started
                     }
                 };
-                mechanisms.push(Source::new(mechanism, own.get(at)));
+                mechanisms.push(Source::new(mechanism, in_place, is_alike));
             }
             let is_unread = mechanisms.iter().any(Source::is_unread);
             if is_new && is_unread {

@@ -10,6 +10,7 @@ mod static_groups;
 
 use std::path::Path;
 
+use super::http_client::HttpClientConfig;
 use super::schema::{Key, read};
 use super::units::duration_ms;
 use crate::yaml::{Entry, Report};
@@ -33,6 +34,32 @@ pub enum Discovery {
     Dns(DnsDiscovery),
     /// `kubernetes_sd_configs`.
     Kubernetes(Box<KubernetesDiscovery>),
+}
+
+impl Discovery {
+    /// Whether both read the same source, whatever else differs: how often, and who asks. A list of one is a list of the other.
+    pub fn reads_as(&self, other: &Discovery) -> bool {
+        match (self, other) {
+            (Discovery::File(one), Discovery::File(other)) => one.files == other.files,
+            (Discovery::Http(one), Discovery::Http(other)) => one.url == other.url,
+            (Discovery::Dns(one), Discovery::Dns(other)) => {
+                let of = |dns: &DnsDiscovery| DnsDiscovery {
+                    refresh_ms: 0,
+                    ..dns.clone()
+                };
+                of(one) == of(other)
+            }
+            (Discovery::Kubernetes(one), Discovery::Kubernetes(other)) => {
+                let of = |kubernetes: &KubernetesDiscovery| KubernetesDiscovery {
+                    http: HttpClientConfig::default(),
+                    ..kubernetes.clone()
+                };
+                of(one) == of(other)
+            }
+            (Discovery::Static(one), Discovery::Static(other)) => one == other,
+            _ => false,
+        }
+    }
 }
 
 /// What a job's discovery keys come to.

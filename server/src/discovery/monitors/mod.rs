@@ -29,4 +29,6 @@ mod state;
 
 pub use render::read_spec;
 pub(super) use run::run;
-pub(super) use section::{Found, Given, Section};
+pub(super) use section::{ByObject, Given, Section};
+#[cfg(test)]
+pub(super) use section::{Found, NotRead};

@@ -29,7 +29,7 @@ pub(super) const PLACES: [Place; 8] = [
 ];
 
 /// An object: its place in [`PLACES`], and `namespace/name`.
-pub(super) type Id = (usize, String);
+pub(in crate::discovery) type Id = (usize, String);
 
 /// A change of what one watch sees.
 pub(super) struct Seen {

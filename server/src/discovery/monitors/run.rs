@@ -54,7 +54,7 @@ pub(in crate::discovery) async fn run(
         }
     }
     let mut state = State::new(section, client, expected);
-    let mut told = (false, None);
+    let mut told = None;
     loop {
         let again = state.secrets_due().unwrap_or_else(far_away);
         tokio::select! {
@@ -74,9 +74,9 @@ pub(in crate::discovery) async fn run(
         if partial.is_some() {
             status.set_partial(partial.clone()); // before what is made of a part
         }
-        let tells = (state.are_targets_listed(), partial.clone());
-        let is_news = has_changed || tells != told;
-        told = tells;
+        let tells = (state.not_read(), partial.clone());
+        let is_news = has_changed || told.as_ref() != Some(&tells);
+        told = Some(tells);
         if is_news && given.send(state.given()).await.is_err() {
             return; // nobody uses it any more
         }

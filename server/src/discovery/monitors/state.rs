@@ -14,7 +14,7 @@ use super::render::{jobs_of, read};
 use super::room::namespace_of;
 use super::rooms::{Needs, Rooms};
 use super::secrets::{NoValue, Secrets};
-use super::section::{Found, Given, Section};
+use super::section::{ByObject, Found, Given, NotRead, Section};
 use super::{endpoint, prometheus_rule};
 use crate::cluster::list_watch::{Change, NO_SUCH_KIND};
 use crate::config::MonitorKind;
@@ -30,7 +30,7 @@ const LOGGED_MAX: usize = 20;
 
 /// What became of an object.
 enum Made {
-    Gives(Found),
+    Gives(Arc<Found>),
     /// Why it gives nothing.
     Nothing(String),
     /// There is no room for so much, and why: it is tried again where room returns.
@@ -325,7 +325,7 @@ impl State {
             }
         }
         self.rooms.put(id, needs);
-        Made::Gives(found)
+        Made::Gives(Arc::new(found))
     }
 
     /// The jobs of an object as far as they are known without its Secrets.
@@ -350,22 +350,26 @@ impl State {
     }
 
     pub(super) fn given(&self) -> Given {
+        let gives = |(id, made): (&Id, &Made)| match made {
+            Made::Gives(found) => Some((id.clone(), Arc::clone(found))),
+            _ => None,
+        };
         Given {
-            found: self.found(),
+            by_object: self.made.iter().filter_map(gives).collect::<ByObject>(),
+            not_read: self.not_read(),
             are_targets_listed: self.are_targets_listed(),
             partial: self.partial().cloned(),
         }
     }
 
-    fn found(&self) -> Found {
-        let mut all = Found::default();
-        for made in self.made.values() {
-            if let Made::Gives(found) = made {
-                all.jobs.extend_from_slice(&found.jobs);
-                all.rules.extend_from_slice(&found.rules);
-            }
+    /// The objects of which it is not known what they give.
+    pub(super) fn not_read(&self) -> NotRead {
+        let made = self.made.iter();
+        let unread = made.filter(|(_, made)| matches!(made, Made::Unread(..)));
+        NotRead {
+            watches: self.expected.clone(),
+            objects: unread.map(|(id, _)| id.clone()).collect(),
         }
-        all
     }
 }
 
