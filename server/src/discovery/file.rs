@@ -1,7 +1,6 @@
 //! `file_sd_configs`: lists of targets in files, read again when they change.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -9,6 +8,7 @@ use stillwell_engine::labels::Labels;
 use tokio::time::Instant;
 
 use super::groups::Groups;
+use super::matching_files::Matching;
 use super::target_list::{ListFormat, parse};
 use crate::config::FileDiscovery;
 use crate::files;
@@ -56,7 +56,7 @@ impl Known {
 
 /// Keeps `groups` up to date until it is dropped.
 pub(super) async fn run(config: FileDiscovery, groups: Groups) {
-    let mut known = BTreeMap::new();
+    let mut files = Files::default();
     let mut read_all = Instant::now();
     let mut first = true;
     loop {
@@ -64,98 +64,76 @@ pub(super) async fn run(config: FileDiscovery, groups: Groups) {
         if all {
             read_all = Instant::now();
         }
-        first &= !look(&config, &groups, &mut known, all, first).await;
+        first = false;
+        files.look(&config, &groups, all).await;
         tokio::time::sleep(Duration::from_millis(LOOK_MS.min(config.refresh_ms))).await;
     }
 }
 
-/// Reads the files that changed, or all. `false`: it is not known which there are.
-async fn look(
-    config: &FileDiscovery,
-    groups: &Groups,
-    known: &mut BTreeMap<PathBuf, Known>,
-    all: bool,
-    first: bool,
-) -> bool {
-    let patterns = config.files.clone();
-    let found = tokio::task::spawn_blocking(move || matching(&patterns, glob)).await;
-    let mut paths = match found {
-        Ok(Ok(paths)) => paths,
-        Ok(Err(why)) => {
-            groups.fail(why);
-            return false;
+/// The files of a section.
+#[derive(Default)]
+struct Files {
+    known: BTreeMap<PathBuf, Known>,
+    /// What was found last was a list: all folders and files were read. `None` before the first look.
+    was_whole: Option<bool>,
+}
+
+impl Files {
+    /// Reads the files that changed, or all. What cannot be seen stays as it was.
+    async fn look(&mut self, config: &FileDiscovery, groups: &Groups, all: bool) {
+        let patterns = config.files.clone();
+        let found = tokio::task::spawn_blocking(move || Matching::of(&patterns, FILES_MAX)).await;
+        let mut found = match found {
+            Ok(found) => found,
+            Err(ends) => return groups.fail(ends.to_string()), // with the runtime: it has not panicked
+        };
+        let too_many = (found.paths.len() > FILES_MAX)
+            .then(|| format!("more than {FILES_MAX} files match; the others are left out"));
+        if too_many.is_some() {
+            groups.set_partial(too_many.clone()); // before what is read of a part
         }
-        Err(ends) => {
-            groups.fail(ends.to_string()); // with the runtime: it has not panicked
-            return false;
+        found.paths.truncate(FILES_MAX);
+        let stays =
+            |path: &PathBuf| found.paths.binary_search(path).is_ok() || found.may_have(path);
+        let mut news = self.was_whole.is_none() || !self.known.keys().all(stays);
+        self.known.retain(|path, _| stays(path));
+        let mut problems: Vec<String> = found.problems().collect();
+        for path in &found.paths {
+            news |= self.read(path, all, &mut problems).await;
         }
-    };
-    let mut problems = Vec::new();
-    let too_many = (paths.len() > FILES_MAX)
-        .then(|| format!("more than {FILES_MAX} files match; the others are left out"));
-    if too_many.is_some() {
-        groups.set_partial(too_many.clone()); // before what is read of a part
+        let is_whole = found.unread.is_empty() && self.known.values().all(|one| one.is_read);
+        let becomes_whole = is_whole && self.was_whole == Some(false);
+        if news || becomes_whole || (all && problems.is_empty()) {
+            let known = self.known.iter();
+            let lists = known.flat_map(|(path, known)| labelled(path, &known.groups));
+            match is_whole {
+                true => groups.replace(lists),
+                false => groups.replace_part(lists),
+            }
+        }
+        self.was_whole = Some(is_whole);
+        groups.set_partial(too_many);
+        if !problems.is_empty() {
+            groups.fail(problems.join("; "));
+        }
     }
-    paths.truncate(FILES_MAX);
-    let is_named = |path: &PathBuf| paths.binary_search(path).is_ok();
-    let are_read = |known: &BTreeMap<PathBuf, Known>| known.values().all(|one| one.is_read);
-    let were_read = are_read(known);
-    let mut news = first || !known.keys().all(is_named);
-    known.retain(|path, _| is_named(path));
-    for path in paths {
-        let version = version(&path).await;
-        let have = known.get(&path);
+
+    /// Reads a file, if it has changed or `all` are to be read. Whether it lists something else now.
+    async fn read(&mut self, path: &Path, all: bool, problems: &mut Vec<String>) -> bool {
+        let version = version(path).await;
+        let have = self.known.get(path);
         if !all && have.is_some_and(|have| have.version == version) {
-            continue;
+            return false;
         }
-        let list = read(&path).await;
-        news |= (list.as_ref()).is_ok_and(|list| have.is_none_or(|have| have.groups != *list));
-        let before = known.remove(&path);
+        let list = read(path).await;
+        let is_news =
+            (list.as_ref()).is_ok_and(|list| have.is_none_or(|have| have.groups != *list));
+        let before = self.known.remove(path);
         let (now, problem) = Known::after(before, version, list);
         problems.extend(problem);
-        known.insert(path, now);
+        self.known.insert(path.to_owned(), now);
+        is_news
     }
-    let is_whole = are_read(known);
-    if news || is_whole && !were_read || (all && problems.is_empty()) {
-        let lists = known
-            .iter()
-            .flat_map(|(path, known)| labelled(path, &known.groups));
-        match is_whole {
-            true => groups.replace(lists),
-            false => groups.replace_part(lists),
-        }
-    }
-    groups.set_partial(too_many);
-    if !problems.is_empty() {
-        groups.fail(problems.join("; "));
-    }
-    true
-}
-
-/// The files that the patterns name now, each once, in order; some more than are read at most. Error: a folder cannot be read, so
-/// that it is not known which files there are. One that is not there has none.
-fn matching<F: IntoIterator<Item = io::Result<PathBuf>>>(
-    patterns: &[PathBuf],
-    glob: impl Fn(&Path) -> F,
-) -> Result<Vec<PathBuf>, String> {
-    let mut paths = BTreeSet::new();
-    for found in patterns.iter().flat_map(|pattern| glob(pattern)) {
-        match found {
-            Ok(path) => paths.insert(path),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error.to_string()),
-        };
-        if paths.len() > FILES_MAX {
-            break;
-        }
-    }
-    Ok(paths.into_iter().collect())
-}
-
-fn glob(pattern: &Path) -> impl Iterator<Item = io::Result<PathBuf>> + use<> {
-    let found = glob::glob(&pattern.to_string_lossy());
-    let found = found.into_iter().flatten(); // a pattern that is none was refused with the configuration
-    found.map(|path| path.map_err(|error| io::Error::new(error.error().kind(), error.to_string())))
 }
 
 async fn version(path: &Path) -> Option<(SystemTime, u64)> {
@@ -214,51 +192,23 @@ mod tests {
             refresh_ms: 300_000,
         };
         let groups = Groups::new("test".to_owned(), Arc::default());
-        let mut known = BTreeMap::new();
+        let mut files = Files::default();
         let write = |name: &str, text: &str| {
             std::fs::write(folder.join(name), text).expect("writable");
         };
         write("a.json", r#"[{"targets":["a:1"]}]"#);
-        for (text, first, is_read) in [
-            (r#"[{"targets":["#, true, false),
-            ("[]", false, true),
-            ("[{", false, true),
+        for (text, is_read, is_good) in [
+            (r#"[{"targets":["#, false, false),
+            ("[]", true, true),
+            ("[{{", true, false),
         ] {
             write("b.json", text);
-            look(&config, &groups, &mut known, false, first).await;
+            files.look(&config, &groups, false).await;
             assert_eq!(groups.get().is_read, is_read, "{text}");
+            assert_eq!(groups.state().0.is_none(), is_good, "{text}");
             assert_eq!(addresses(&groups), ["a:1"], "{text}");
         }
         std::fs::remove_dir_all(&folder).ok();
-    }
-
-    /// A folder that could not be read, for want of descriptors too, had no files, and all targets were gone.
-    #[test]
-    fn a_folder_that_cannot_be_read_is_not_empty() {
-        let patterns = [PathBuf::from("/a/*"), PathBuf::from("/b/*")];
-        for (kind, is_known) in [
-            (io::ErrorKind::NotFound, true),
-            (io::ErrorKind::PermissionDenied, false),
-            (io::ErrorKind::Other, false),
-        ] {
-            let found = matching(&patterns, |pattern| {
-                let error = Err(io::Error::new(kind, "no"));
-                [Ok(pattern.to_owned()), error]
-            });
-            assert_eq!(found.is_ok(), is_known, "{kind}");
-        }
-    }
-
-    /// Patterns that match the same files took the room of those of the next.
-    #[test]
-    fn a_file_counts_once_however_many_patterns_match_it() {
-        let patterns = vec![PathBuf::from("a"); 5].into_iter();
-        let patterns: Vec<PathBuf> = patterns.chain([PathBuf::from("b")]).collect();
-        let found = matching(&patterns, |pattern| {
-            let pattern = pattern.to_owned();
-            (0..FILES_MAX / 2).map(move |at| Ok(pattern.join(at.to_string())))
-        });
-        assert_eq!(found.expect("readable").len(), FILES_MAX / 2 * 2);
     }
 
     #[tokio::test]
@@ -271,13 +221,13 @@ mod tests {
             refresh_ms: 300_000,
         };
         let groups = Groups::new("test".to_owned(), Arc::default());
-        let mut known = BTreeMap::new();
+        let mut files = Files::default();
         let mut step = async |text: Option<&str>, all: bool| {
             match text {
                 Some(text) => std::fs::write(&path, text).expect("writable"),
                 None => std::fs::remove_file(&path).expect("it is there"),
             }
-            look(&config, &groups, &mut known, all, false).await;
+            files.look(&config, &groups, all).await;
             (addresses(&groups), groups.state().0)
         };
         let (found, problem) = step(Some(r#"[{"targets":["a:1"]}]"#), false).await;

@@ -20,6 +20,7 @@ mod job;
 mod kube_state;
 mod kubernetes;
 mod manager;
+mod matching_files;
 mod mechanism;
 mod monitors;
 mod shard;
