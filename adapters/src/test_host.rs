@@ -11,10 +11,10 @@ use stillwell_engine::{
 
 use crate::client::ClientAddress;
 use crate::host::{
-    Build, Description, Host, NoObjects, Objects, QuerySettings, Reading, Signals, Targets,
+    Build, Description, Host, NoObjects, Objects, OtlpSettings, QuerySettings, Reading, Signals,
+    Targets,
 };
 use crate::objects::Selector;
-use crate::otlp::OtlpSettings;
 use crate::pool::QueryPool;
 
 /// 2026-11-23T19:00:00.25Z.

@@ -1,17 +1,18 @@
 //! OTLP: any bytes are series or a refusal, in both encodings and with every way of naming.
 
-use stillwell_adapters::otlp::{Encoding, OtlpSettings, Strategy, series};
+use stillwell_adapters::host::{OtlpSettings, TranslationStrategy};
+use stillwell_adapters::otlp::{Encoding, series};
 use stillwell_engine::{Engine, Limits, Timestamp};
 
 /// Reads the bytes in both encodings; appends what came out.
 pub fn run(data: &[u8]) {
     for encoding in [Encoding::Protobuf, Encoding::Json] {
-        for (_, strategy) in Strategy::ALL {
+        for (_, strategy) in TranslationStrategy::ALL {
             let settings = OtlpSettings {
                 strategy,
                 promote_all: true,
                 promote_scope_metadata: true,
-                convert_histograms_to_nhcb: strategy == Strategy::NoTranslation,
+                convert_histograms_to_nhcb: strategy == TranslationStrategy::NoTranslation,
                 ..OtlpSettings::default()
             };
             let Ok(batch) = series(data, encoding, &settings) else {
@@ -33,7 +34,8 @@ pub fn run(data: &[u8]) {
 mod tests {
     #[test]
     fn seeds_are_messages() {
-        use stillwell_adapters::otlp::{Encoding, OtlpSettings, series};
+        use stillwell_adapters::host::OtlpSettings;
+        use stillwell_adapters::otlp::{Encoding, series};
         let seeds = [
             (
                 &include_bytes!("../seeds/otlp/protobuf")[..],

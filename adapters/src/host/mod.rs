@@ -1,6 +1,7 @@
 //! What the APIs need from the process that carries them.
 
 mod objects;
+mod otlp;
 mod reading;
 mod rules;
 mod signals;
@@ -13,12 +14,12 @@ use stillwell_engine::promql::Features;
 use stillwell_engine::{AppendError, Appended, AppendedSeries, Reader, Timestamp};
 
 use crate::notifications::Notifications;
-use crate::otlp::OtlpSettings;
 
 pub use objects::{
     ContainerUsage, ListedObject, NoNumbers, NoObjects, ObjectAnswer, ObjectList, ObjectMetric,
     ObjectQuestion, Objects, UsageList, UsageOf,
 };
+pub use otlp::{OtlpSettings, TranslationStrategy};
 pub use reading::{Element, NoneFits, Reading};
 pub use rules::{Alert, RuleGroup, RuleKind, RuleState};
 pub use signals::{Asker, Description, GuardedRefusal, Outline, Signals};

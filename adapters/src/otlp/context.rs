@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use stillwell_engine::labels::{LabelsBuilder, METRIC_NAME};
 use stillwell_engine::limits::{LABELS_PER_SERIES_MAX, LINE_BYTES_MAX};
 
-use super::OtlpSettings;
 use super::messages::{KeyValue, ScopeMetrics};
 use super::names;
 use super::out::{Out, TARGET_INFO};
 use super::text::text;
+use crate::host::OtlpSettings;
 
 /// What identifies a resource: it becomes `job` and `instance`.
 const SERVICE_NAME: &str = "service.name";
@@ -51,7 +51,7 @@ impl<'a> Context<'a> {
         };
         let promoted = resource.iter().filter(|pair| settings.promotes(&pair.key));
         let promoted = promoted.filter_map(|pair| {
-            let name = names::label(&pair.key, settings.label_names()).ok()?;
+            let name = names::label(&pair.key, settings).ok()?;
             Some((name, text(pair.value.as_ref())))
         });
         Context {
@@ -76,7 +76,7 @@ impl<'a> Context<'a> {
         check_attributes(&scope.attributes)?;
         for pair in &scope.attributes {
             let name = format!("otel_scope_{}", pair.key);
-            if let Ok(name) = names::label(&name, self.settings.label_names()) {
+            if let Ok(name) = names::label(&name, self.settings) {
                 context.scope.insert(name, text(pair.value.as_ref()));
             }
         }
@@ -117,7 +117,7 @@ impl<'a> Context<'a> {
             if left_out.contains(&pair.key.as_str()) || pair.key == METRIC_NAME {
                 continue;
             }
-            let name = names::label(&pair.key, self.settings.label_names())?;
+            let name = names::label(&pair.key, self.settings)?;
             let value = text(pair.value.as_ref());
             let joined = named.get_mut(&name).filter(|have| !have.is_empty());
             let bytes = joined.as_ref().map_or(0, |have| have.len() + 1) + value.len();

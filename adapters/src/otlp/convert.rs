@@ -5,13 +5,13 @@ use stillwell_engine::histogram::FloatHistogram;
 use stillwell_engine::labels::{Labels, LabelsBuilder, METRIC_NAME};
 use stillwell_engine::promql::select::STALE_NAN_BITS;
 
-use super::OtlpSettings;
 use super::context::Context;
 use super::deltas::Deltas;
 use super::histogram;
 use super::messages::*;
 use super::names::{self, Shape};
 use super::out::{Converted, Out};
+use crate::host::OtlpSettings;
 
 /// Bytes of labels of all samples of a request: a point with many buckets and long attributes could become gigabytes.
 const LABEL_BYTES_MAX: usize = 64 << 20;

@@ -1,52 +1,7 @@
 //! Names of metrics, labels and units as Prometheus makes them of OTLP's (prometheus/otlptranslator: `metric_namer.go`,
 //! `label_namer.go`, `unit_namer.go`; the OpenTelemetry specification's "Prometheus and OpenMetrics Compatibility").
 
-/// `translation_strategy`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Strategy {
-    /// Characters that the old names do not have become `_`; units and `_total` are added.
-    #[default]
-    UnderscoreEscapingWithSuffixes,
-    /// The same without units and `_total`.
-    UnderscoreEscapingWithoutSuffixes,
-    /// Names stay; units and `_total` are added.
-    NoUtf8EscapingWithSuffixes,
-    /// Names stay.
-    NoTranslation,
-}
-
-impl Strategy {
-    /// Every one, with its name in the configuration.
-    pub const ALL: [(&'static str, Strategy); 4] = [
-        (
-            "UnderscoreEscapingWithSuffixes",
-            Strategy::UnderscoreEscapingWithSuffixes,
-        ),
-        (
-            "UnderscoreEscapingWithoutSuffixes",
-            Strategy::UnderscoreEscapingWithoutSuffixes,
-        ),
-        (
-            "NoUTF8EscapingWithSuffixes",
-            Strategy::NoUtf8EscapingWithSuffixes,
-        ),
-        ("NoTranslation", Strategy::NoTranslation),
-    ];
-
-    fn escapes(self) -> bool {
-        matches!(
-            self,
-            Strategy::UnderscoreEscapingWithSuffixes | Strategy::UnderscoreEscapingWithoutSuffixes
-        )
-    }
-
-    fn adds_suffixes(self) -> bool {
-        matches!(
-            self,
-            Strategy::UnderscoreEscapingWithSuffixes | Strategy::NoUtf8EscapingWithSuffixes
-        )
-    }
-}
+use crate::host::{OtlpSettings, TranslationStrategy};
 
 /// What a metric is, as far as its name shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +57,7 @@ pub(super) fn metric(
     name: &str,
     unit: &str,
     shape: Shape,
-    strategy: Strategy,
+    strategy: TranslationStrategy,
 ) -> Result<String, String> {
     let named = match (strategy.escapes(), strategy.adds_suffixes()) {
         (true, true) => escaped_with_suffixes(name, unit, shape),
@@ -239,32 +194,24 @@ fn cleaned(word: &str) -> String {
     out.strip_prefix('_').map_or(out.clone(), str::to_owned)
 }
 
-/// How names of labels are made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LabelNames {
-    /// Of metrics.
-    pub strategy: Strategy,
-    /// Whether a name that begins with one `_` gets `key` in front.
-    pub guards_underscore: bool,
-    /// Whether several `_` in a row stay.
-    pub keeps_underscores: bool,
-}
-
 /// The name of a label. Error: there is none left.
-pub(super) fn label(name: &str, how: LabelNames) -> Result<String, String> {
-    if !how.strategy.escapes() && !name.is_empty() {
+pub(super) fn label(name: &str, settings: &OtlpSettings) -> Result<String, String> {
+    if !settings.strategy.escapes() && !name.is_empty() {
         return Ok(name.to_owned());
     }
     let mut out = String::with_capacity(name.len());
     for c in name.chars() {
         let c = if c.is_ascii_alphanumeric() { c } else { '_' };
-        if c != '_' || how.keeps_underscores || !out.ends_with('_') {
+        if c != '_' || settings.label_name_preserve_multiple_underscores || !out.ends_with('_') {
             out.push(c);
         }
     }
     if out.starts_with(|c: char| c.is_ascii_digit()) {
         out.insert_str(0, "key_");
-    } else if how.guards_underscore && out.starts_with('_') && !out.starts_with("__") {
+    } else if settings.label_name_underscore_sanitization
+        && out.starts_with('_')
+        && !out.starts_with("__")
+    {
         out.insert_str(0, "key");
     }
     let only_underscores = out != name && out.bytes().all(|byte| byte == b'_');
@@ -281,7 +228,7 @@ mod tests {
     #[test]
     fn metrics_are_named_by_each_strategy() {
         use Shape::{Counter, Gauge, Other};
-        use Strategy::*;
+        use TranslationStrategy::*;
         for (name, unit, shape, names) in [
             (
                 "http.server.duration",
@@ -383,10 +330,10 @@ mod tests {
 
     #[test]
     fn labels_are_named() {
-        let how = |guards_underscore, keeps_underscores| LabelNames {
-            strategy: Strategy::default(),
-            guards_underscore,
-            keeps_underscores,
+        let settings = |guards_underscore, keeps_underscores| OtlpSettings {
+            label_name_underscore_sanitization: guards_underscore,
+            label_name_preserve_multiple_underscores: keeps_underscores,
+            ..OtlpSettings::default()
         };
         for (name, guarded, plain) in [
             ("http.method", "http_method", "http_method"),
@@ -396,22 +343,22 @@ mod tests {
             ("__x__", "__x__", "_x_"),
         ] {
             assert_eq!(
-                label(name, how(true, true)).as_deref(),
+                label(name, &settings(true, true)).as_deref(),
                 Ok(guarded),
                 "{name}"
             );
             assert_eq!(
-                label(name, how(false, false)).as_deref(),
+                label(name, &settings(false, false)).as_deref(),
                 Ok(plain),
                 "{name}"
             );
         }
-        assert!(label("", how(true, true)).is_err());
-        assert!(label("..", how(true, true)).is_err());
-        let stays = LabelNames {
-            strategy: Strategy::NoTranslation,
-            ..how(true, true)
+        assert!(label("", &settings(true, true)).is_err());
+        assert!(label("..", &settings(true, true)).is_err());
+        let stays = OtlpSettings {
+            strategy: TranslationStrategy::NoTranslation,
+            ..settings(true, true)
         };
-        assert_eq!(label("a.b", stays).as_deref(), Ok("a.b"));
+        assert_eq!(label("a.b", &stays).as_deref(), Ok("a.b"));
     }
 }

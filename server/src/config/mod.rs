@@ -35,7 +35,7 @@ mod unused_sections;
 
 use std::sync::Arc;
 
-use stillwell_adapters::otlp::OtlpSettings;
+use stillwell_adapters::host::OtlpSettings;
 use stillwell_engine::signal::Names;
 
 use crate::rules::{ResourceRules, Rule};

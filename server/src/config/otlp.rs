@@ -1,6 +1,6 @@
 //! `otlp`: how metrics of OpenTelemetry become series (config/config.go, `OTLPConfig`).
 
-use stillwell_adapters::otlp::{OtlpSettings, Strategy};
+use stillwell_adapters::host::{OtlpSettings, TranslationStrategy};
 
 use super::schema::{Key, decode, read};
 use super::unused_rules;
@@ -18,10 +18,13 @@ static OTLP: &[Key<OtlpSettings>] = &[
     }),
     read("translation_strategy", |entry, otlp, report| {
         let strategy = report.parsed(entry, |text| {
-            let found = Strategy::ALL
+            let found = TranslationStrategy::ALL
                 .iter()
                 .find(|(name, _)| *name == text || text.is_empty());
-            let names: Vec<&str> = Strategy::ALL.iter().map(|(name, _)| *name).collect();
+            let names: Vec<&str> = TranslationStrategy::ALL
+                .iter()
+                .map(|(name, _)| *name)
+                .collect();
             found
                 .map(|(_, strategy)| *strategy)
                 .ok_or_else(|| format!("{text:?} is not one of {}", names.join(", ")))
@@ -95,7 +98,7 @@ mod tests {
             "{report:?}"
         );
         let wanted = OtlpSettings {
-            strategy: Strategy::NoTranslation,
+            strategy: TranslationStrategy::NoTranslation,
             promoted: vec!["a.b".to_owned(), "c".to_owned()],
             promote_all: false,
             ignored: Vec::new(),

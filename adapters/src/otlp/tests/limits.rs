@@ -1,5 +1,6 @@
 //! What one request may hold, and what it may become.
 
+use super::super::request::JSON_BYTES_MAX;
 use super::*;
 
 #[test]

@@ -6,8 +6,10 @@ mod requests;
 use stillwell_engine::Timestamp;
 use stillwell_engine::promql::select::is_stale;
 
+use super::deltas::Deltas;
 use super::messages::*;
 use super::*;
+use crate::host::TranslationStrategy;
 use crate::test_host::{NOW_MS, NoSignals, TestHost};
 
 fn pair(key: &str, value: &str) -> KeyValue {
@@ -220,7 +222,7 @@ fn settings_have_their_effect() {
         ..OtlpSettings::default()
     };
     let plain = OtlpSettings {
-        strategy: Strategy::NoTranslation,
+        strategy: TranslationStrategy::NoTranslation,
         ..OtlpSettings::default()
     };
     for (data, settings, says) in [

@@ -1,10 +1,15 @@
 //! Requests: both encodings, what is broken, garbage.
 
 use std::io::Write;
+use std::sync::Arc;
 
-use axum::body::to_bytes;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, header};
+use prost::Message;
 use tower_service::Service;
 
+use super::super::request::{JSON_BYTES_MAX, UNPACKED_BYTES_MAX};
 use super::*;
 
 const PROTOBUF: &str = "application/x-protobuf";

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use stillwell_adapters::host::{
-    Build, Host, Objects, QuerySettings, RuleGroup, ScalersReport, Signals, Targets,
+    Build, Host, Objects, OtlpSettings, QuerySettings, RuleGroup, ScalersReport, Signals, Targets,
 };
 use stillwell_adapters::notifications::Notifications;
-use stillwell_adapters::otlp::OtlpSettings;
 use stillwell_adapters::pool::QueryPool;
 use stillwell_engine::labels::{Labels, RelabelRule};
 use stillwell_engine::{AppendError, Appended, AppendedSeries, Reader, Timestamp, Writer};

@@ -13,9 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use parking_lot::RwLock;
-use stillwell_adapters::host::Objects;
+use stillwell_adapters::host::{Objects, OtlpSettings};
 use stillwell_adapters::notifications::Notifications;
-use stillwell_adapters::otlp::OtlpSettings;
 use stillwell_adapters::pool::QueryPool;
 use stillwell_engine::labels::Labels;
 use stillwell_engine::{Reader, Timestamp};
