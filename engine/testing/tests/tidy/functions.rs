@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::tree::{Tree, code};
+use crate::tree::{Tree, code_without_tests};
 
 /// From the line with `fn` to the closing brace.
 pub(crate) const LINES_MAX: usize = 70;
@@ -12,9 +12,7 @@ pub(crate) fn longer_than(tree: &Tree, lines_max: usize) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let is_test = |path: &str| path.contains("/tests/") || path.ends_with("tests.rs");
     for file in tree.rust().filter(|file| !is_test(&file.path)) {
-        let text = code(&file.text);
-        let end = text.find("#[cfg(test)]\nmod tests").unwrap_or(text.len());
-        let text = &text[..end];
+        let text = code_without_tests(&file.text);
         let mut from = 0;
         while let Some(at) = text[from..].find("fn ").map(|at| from + at) {
             from = at + 3;

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::tree::{Tree, code};
+use crate::tree::{File, Tree, code_without_tests};
 
 /// Every import that is part of a circle, as `src folder: child -> child (module -> module)`.
 pub(crate) fn circles(tree: &Tree) -> BTreeSet<String> {
@@ -75,9 +75,10 @@ impl Modules {
                 .split('/')
                 .map(str::to_owned)
                 .collect();
-            let is_test = path.last().is_some_and(|last| last.contains("test"))
-                || path.iter().any(|part| part == "tests");
-            if is_test || path[0] == "bin" {
+            let is_test = |part: &String| {
+                part == "tests" || part.starts_with("test_") || part.ends_with("_tests")
+            };
+            if path.iter().any(is_test) || path[0] == "bin" {
                 continue;
             }
             if path
@@ -86,9 +87,7 @@ impl Modules {
             {
                 path.pop();
             }
-            let text = code(&file.text);
-            let end = text.find("#[cfg(test)]\nmod tests").unwrap_or(text.len());
-            modules.code.insert(path, text[..end].to_owned());
+            modules.code.insert(path, code_without_tests(&file.text));
         }
         let all: Vec<(Path, Vec<Use>)> = modules
             .code
@@ -274,4 +273,37 @@ fn in_place(text: &str) -> Vec<Use> {
             alias: None,
         })
         .collect()
+}
+
+#[test]
+fn only_the_block_of_an_inline_test_module_is_left_out() {
+    let import = "use crate::b::B;\n";
+    let circle = ["crate/src/: a -> b", "crate/src/: b -> a"].map(str::to_owned);
+    let circle = BTreeSet::from(circle);
+    for (a, is_circle) in [
+        (format!("#[cfg(test)]\nmod tests;\n{import}"), true),
+        (
+            format!("#[cfg(test)]\nmod tests {{ fn t() {{}} }}\n{import}"),
+            true,
+        ),
+        (
+            format!("#[cfg(test)]\nmod tests {{ {import} fn t() {{}} }}\n"),
+            false,
+        ),
+    ] {
+        let file = |name: &str, text: &str| File {
+            path: format!("crate/src/{name}.rs"),
+            text: text.to_owned(),
+        };
+        let tree = Tree {
+            root: std::path::PathBuf::new(),
+            files: vec![file("a", &a), file("b", "use crate::a::A;\n")],
+        };
+        let expected = if is_circle {
+            circle.clone()
+        } else {
+            BTreeSet::new()
+        };
+        assert_eq!(circles(&tree), expected, "{a}");
+    }
 }

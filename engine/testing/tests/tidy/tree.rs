@@ -90,6 +90,32 @@ pub(crate) fn code(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+/// The code of a Rust file without its inline test modules. A test module that is a file of its own is one line here, and
+/// hides nothing that stands below it.
+pub(crate) fn code_without_tests(text: &str) -> String {
+    const OPENING: &str = "#[cfg(test)]\nmod tests {";
+    let mut code = code(text);
+    while let Some(start) = code.find(OPENING) {
+        let body = start + OPENING.len();
+        let end = closing_brace(&code[body..]).map_or(code.len(), |brace| body + brace + 1);
+        code.replace_range(start..end, "");
+    }
+    code
+}
+
+/// Where the block ends in whose body `code` begins.
+fn closing_brace(code: &str) -> Option<usize> {
+    let mut depth = 1;
+    code.char_indices().find_map(|(at, c)| {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        (depth == 0).then_some(at)
+    })
+}
+
 /// Where the comment or literal that begins at `at` ends, if one begins there.
 fn literal_end(bytes: &[u8], at: usize) -> Option<usize> {
     let rest = &bytes[at..];
