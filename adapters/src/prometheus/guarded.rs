@@ -1,18 +1,23 @@
 //! `/guarded/api/v1/query`: Prometheus' answer where a signal would be a value or held, and an error where it would be
 //! unknown. KEDA reads an empty vector as 0 and never looks at `status`, so unknown must be a 503.
 
+use axum::body::Body;
+use axum::http::{Method, Request, Response, StatusCode};
 use stillwell_engine::labels::Labels;
 use stillwell_engine::promql::plan::ValueType;
 use stillwell_engine::promql::{Annotations, Answer, EvalOptions, Query, Value, VectorSample};
 
 use super::answer::query_body;
+use super::endpoints::{self, READ_OR_POST};
 use super::params;
+use super::request_form::read_form;
 use crate::api_error::ApiError;
-use crate::client::ClientAddress;
+use crate::client::{ClientAddress, address_of};
 use crate::form::Form;
 use crate::host::{Element, Host, Reading};
 use crate::multi::{Multi, Several};
 use crate::pool::{Kind, Within};
+use crate::reply::{JSON, not_allowed, reply_encoded};
 
 /// How far `time` may be from now: whole seconds and skewed clocks are normal, the past is not kept.
 const TIME_SKEW_MS_MAX: i64 = 5_000;
@@ -21,12 +26,49 @@ const TIME_SKEW_MS_MAX: i64 = 5_000;
 pub const REMEDY: &str =
     "ask for their sum or highest by `multi=sum` or `multi=max` in the trigger's queryParameters";
 
-pub(super) async fn instant(
+/// The same API, where an instant query is told as a signal is, or not at all (rule S9b).
+pub(super) async fn answer(host: &dyn Host, request: Request<Body>) -> Response<Body> {
+    let address = address_of(&request);
+    let (mut parts, body) = request.into_parts();
+    let path_and_query = parts
+        .uri
+        .path_and_query()
+        .map_or("", |whole| whole.as_str());
+    let inner = path_and_query
+        .strip_prefix("/guarded")
+        .unwrap_or(path_and_query);
+    let path = parts.uri.path().trim_end_matches('/');
+    if !path.ends_with("/api/v1/query") && !path.ends_with("/api/v1/query_range") {
+        if let Ok(uri) = inner.parse() {
+            parts.uri = uri;
+        }
+        return endpoints::answer(host, Request::from_parts(parts, body)).await;
+    }
+    if !matches!(parts.method, Method::GET | Method::HEAD | Method::POST) {
+        return not_allowed(READ_OR_POST);
+    }
+    let form = match read_form(&parts.headers, parts.uri.query(), body).await {
+        Ok(form) => form,
+        Err(error) => return error.into_response(),
+    };
+    let result = match path.ends_with("_range") {
+        true => Err(ApiError::bad_data(
+            "/guarded answers instant queries only: what a scaler may be told is about now",
+        )),
+        false => instant(host, &form, address).await,
+    };
+    match result {
+        Ok(body) => reply_encoded(StatusCode::OK, JSON, body, &parts.headers),
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn instant(
     host: &dyn Host,
     form: &Form,
     address: Option<ClientAddress>,
 ) -> Result<String, ApiError> {
-    let answered = answer(host, form, address).await;
+    let answered = evaluated(host, form, address).await;
     let signals = host.signals();
     let query = match form.get("multi") {
         "" => form.get("query").to_owned(),
@@ -43,7 +85,7 @@ pub(super) async fn instant(
     answered
 }
 
-async fn answer(
+async fn evaluated(
     host: &dyn Host,
     form: &Form,
     address: Option<ClientAddress>,

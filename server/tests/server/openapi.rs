@@ -32,7 +32,7 @@ async fn started(files: &Files) -> (stillwell::serve::Running, TestTarget) {
 
 /// Everything that the arms of the API's `match` name, with a word for each part that varies.
 fn routes() -> BTreeSet<String> {
-    let source = include_str!("../../../adapters/src/prometheus/mod.rs");
+    let source = include_str!("../../../adapters/src/prometheus/endpoints.rs");
     let arms = source.lines().filter_map(|line| {
         let (arm, _) = line.trim().strip_prefix('[')?.split_once("] =>")?;
         let part = |part: &str| part.trim().trim_matches('"').to_owned();

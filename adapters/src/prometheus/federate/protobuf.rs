@@ -4,7 +4,8 @@ use prost::Message;
 use stillwell_engine::histogram::FloatHistogram;
 use stillwell_engine::labels::Labels;
 
-use super::{FamilyType, Newest, Value, classic};
+use super::classic;
+use super::newest::{FamilyType, Newest, Value};
 
 /// The messages that there are.
 pub(super) const MESSAGE: &str = "io.prometheus.client.MetricFamily";

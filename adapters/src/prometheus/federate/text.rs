@@ -4,7 +4,8 @@ use stillwell_engine::histogram::FloatHistogram;
 use stillwell_engine::labels::{Labels, is_legacy_label_name, is_legacy_metric_name};
 use stillwell_engine::number_text::push_general;
 
-use super::{FamilyType, Newest, Value, classic};
+use super::classic;
+use super::newest::{FamilyType, Newest, Value};
 
 /// The samples, sorted by name. `utf8`: the reader takes names of any character.
 pub(super) fn write(found: &[Newest], external: &Labels, utf8: bool) -> String {
