@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::fnv;
+use super::etag::fnv;
 use super::groups::Groups;
 
 /// The document at this path below `/openapi/`; `None` where there is none.
