@@ -1,10 +1,8 @@
 //! From the columns of an evaluation to the answer: vectors, matrices, scalars, annotations.
 
-use std::sync::Arc;
-
 use crate::plan::{Expr, ValueType};
 use crate::select::{Projection, View};
-use crate::{Answer, EvalOptions, MemoryLease, QueryError, RangeSeries, Value, VectorSample};
+use crate::{Answer, EvalOptions, QueryError, RangeSeries, Value, VectorSample};
 use stillwell_model::time::Timestamp;
 
 use super::column::{Column, Point, Series, is_absent};
@@ -13,29 +11,6 @@ use super::vector::{Merger, without_reserved};
 use super::{Calls, Eval, Grid, ResolvedPlan};
 
 impl<'a> Eval<'a> {
-    fn new(
-        view: &'a dyn View,
-        calls: &'a dyn Calls,
-        options: &'a EvalOptions<'a>,
-        plan: &'a ResolvedPlan<'_>,
-        (start_ms, end_ms, step_ms): (i64, i64, i64),
-    ) -> Eval<'a> {
-        Eval {
-            view,
-            calls,
-            options,
-            text: plan.text,
-            query_start_ms: start_ms,
-            query_end_ms: end_ms,
-            query_step_ms: step_ms,
-            annotations: Default::default(),
-            samples: Default::default(),
-            memory: Arc::new(MemoryLease::new(options.memory.cloned(), options.bytes_max)),
-            polls: Default::default(),
-            work: Default::default(),
-        }
-    }
-
     fn answer(self, value: Value) -> Answer {
         Answer {
             value,
