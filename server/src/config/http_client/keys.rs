@@ -1,19 +1,11 @@
-//! The keys of an HTTP client: how each is read, and what of it is not built.
-
-use std::path::PathBuf;
+//! The keys of an HTTP client and of its credentials: how each is read, and what of it is not built.
 
 use super::super::schema::{Inline, Inlined, Key, Keys, Shape, decode, read, unused};
-use super::super::secret::{Secret, SecretSource};
-use super::{
-    Authorization, BasicAuth, Header, HttpClientConfig, OAuth2, ProxyConfig, TlsClientConfig,
-    TlsVersion,
-};
+use super::header_keys::{connect_headers, headers};
+use super::options::{Authorization, BasicAuth, HttpClientConfig, OAuth2, ProxyConfig};
+use super::secret_keys::{NO_SECRET_MANAGER, file, given, path, secret, source};
+use super::tls_keys::tls;
 use crate::yaml::{Entry, Kind, Report};
-
-/// The grant type of RFC 7523.
-pub(super) const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-const NO_SECRET_MANAGER: &str =
-    "there is no secret manager, as in Prometheus itself; give the value or a file";
 
 /// The keys, for `inline` among others.
 pub(crate) static HTTP: &[Key<HttpClientConfig>] = &[
@@ -192,79 +184,6 @@ static PROXY: &[Key<ProxyConfig>] = &[
     }),
 ];
 
-static TLS: &[Key<TlsClientConfig>] = &[
-    read("ca", |entry, tls, report| {
-        source(entry, &mut tls.ca, given, report);
-    }),
-    read("cert", |entry, tls, report| {
-        source(entry, &mut tls.cert, given, report);
-    }),
-    read("key", |entry, tls, report| {
-        source(entry, &mut tls.key, given, report);
-    }),
-    read("ca_file", |entry, tls, report| {
-        source(entry, &mut tls.ca, file, report);
-    }),
-    read("cert_file", |entry, tls, report| {
-        source(entry, &mut tls.cert, file, report);
-    }),
-    read("key_file", |entry, tls, report| {
-        source(entry, &mut tls.key, file, report);
-    }),
-    unused("ca_ref", Shape::Text, NO_SECRET_MANAGER),
-    unused("cert_ref", Shape::Text, NO_SECRET_MANAGER),
-    unused("key_ref", Shape::Text, NO_SECRET_MANAGER),
-    read("server_name", |entry, tls, report| {
-        tls.server_name = report.string(entry);
-    }),
-    read("insecure_skip_verify", |entry, tls, report| {
-        tls.insecure_skip_verify = report.flag(entry).unwrap_or(false);
-    }),
-    read("min_version", |entry, tls, report| {
-        tls.min_version = report.parsed(entry, tls_version);
-    }),
-    read("max_version", |entry, tls, report| {
-        tls.max_version = report.parsed(entry, tls_version);
-    }),
-];
-
-static HEADER: &[Key<Header>] = &[
-    read("values", |entry, header, report| {
-        let texts = report.texts(entry).into_iter();
-        header.values.extend(texts.map(given));
-    }),
-    read("secrets", |entry, header, report| {
-        let texts = report.texts(entry).into_iter();
-        header.values.extend(texts.map(given));
-    }),
-    read("files", |entry, header, report| {
-        let texts = report.texts(entry).into_iter();
-        header.values.extend(texts.map(file));
-    }),
-];
-
-/// Headers that belong to the connection or are set by the client itself.
-pub(in crate::config) const RESERVED: [&str; 18] = [
-    "authorization",
-    "host",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "user-agent",
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "www-authenticate",
-    "accept-encoding",
-    "x-prometheus-remote-write-version",
-    "x-prometheus-remote-read-version",
-    "x-prometheus-scrape-timeout-seconds",
-    "x-amz-date",
-    "x-amz-security-token",
-    "x-amz-content-sha256",
-];
-
 fn oauth2(entry: &Entry, report: &mut Report) -> OAuth2 {
     let mut oauth2 = OAuth2::default();
     let proxy = Inline {
@@ -289,158 +208,8 @@ fn oauth2(entry: &Entry, report: &mut Report) -> OAuth2 {
     oauth2
 }
 
-fn tls(entry: &Entry, report: &mut Report) -> TlsClientConfig {
-    let mut tls = TlsClientConfig::default();
-    decode(&entry.value, "tls_config", &[&TLS], &mut tls, report);
-    if tls.cert.is_some() != tls.key.is_some() {
-        report.error(
-            entry.line,
-            "tls_config: a client certificate needs cert (or cert_file) and key (or key_file)",
-        );
-    }
-    if let (Some(min), Some(max)) = (tls.min_version, tls.max_version)
-        && max < min
-    {
-        report.error(entry.line, "tls_config: max_version is below min_version");
-    }
-    if tls.max_version.is_some_and(|max| max < TlsVersion::Tls12) {
-        report.error(
-            entry.line,
-            "tls_config: max_version below TLS12: those versions are not spoken here",
-        );
-    }
-    tls
-}
-
-fn tls_version(name: &str) -> Result<TlsVersion, String> {
-    match name {
-        "TLS10" => Ok(TlsVersion::Tls10),
-        "TLS11" => Ok(TlsVersion::Tls11),
-        "TLS12" => Ok(TlsVersion::Tls12),
-        "TLS13" => Ok(TlsVersion::Tls13),
-        _ => Err(format!("{name:?} is not TLS10, TLS11, TLS12 or TLS13")),
-    }
-}
-
-fn headers(entry: &Entry, report: &mut Report) -> Vec<Header> {
-    let mut headers = Vec::new();
-    for named in report.entries(&entry.value, "http_headers") {
-        let mut header = Header {
-            name: named.key.clone(),
-            values: Vec::new(),
-        };
-        let legal = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-        if RESERVED
-            .iter()
-            .any(|name| named.key.eq_ignore_ascii_case(name))
-        {
-            let name = &named.key;
-            report.error(
-                named.line,
-                format!("http_headers: {name} is set by the client and cannot be given"),
-            );
-        } else if named.key.is_empty() || !named.key.bytes().all(legal) {
-            let name = &named.key;
-            report.error(
-                named.line,
-                format!("http_headers: {name:?} is no name of a header"),
-            );
-        }
-        decode(
-            &named.value,
-            "a header of http_headers",
-            &[&HEADER],
-            &mut header,
-            report,
-        );
-        headers.push(header);
-    }
-    headers
-}
-
-fn connect_headers(entry: &Entry, report: &mut Report) -> Vec<(String, Secret)> {
-    let mut headers = Vec::new();
-    for named in report.entries(&entry.value, &entry.key) {
-        for value in report.list(&named.value, &named.key) {
-            let value = report.text(value, &named.key).unwrap_or("");
-            headers.push((named.key.clone(), Secret::new(value)));
-        }
-    }
-    headers
-}
-
-pub(super) fn check_proxy(proxy: &ProxyConfig, line: usize, report: &mut Report) {
-    let url = proxy
-        .url
-        .as_ref()
-        .is_some_and(|url| !url.expose().is_empty());
-    if !proxy.connect_headers.is_empty() && !url && !proxy.from_environment {
-        report.error(
-            line,
-            "proxy_connect_header needs proxy_url or proxy_from_environment",
-        );
-    }
-    if proxy.from_environment && (url || !proxy.no_proxy.is_empty()) {
-        report.error(
-            line,
-            "proxy_from_environment excludes proxy_url and no_proxy: keep one",
-        );
-    }
-    if !proxy.no_proxy.is_empty() && !url && !proxy.from_environment {
-        report.error(line, "no_proxy needs a proxy_url");
-    }
-}
-
 fn present(entry: &Entry) -> bool {
     !matches!(entry.value.kind, Kind::Null)
-}
-
-fn secret(entry: &Entry, report: &mut Report) -> Option<Secret> {
-    report.text(&entry.value, &entry.key).map(Secret::new)
-}
-
-fn path(entry: &Entry, report: &mut Report) -> Option<PathBuf> {
-    let text = report.string(entry);
-    if text.is_empty() {
-        return None;
-    }
-    report.names_file(entry, &text);
-    Some(PathBuf::from(text))
-}
-
-fn given(text: String) -> SecretSource {
-    SecretSource::Given(Secret::new(text))
-}
-
-fn file(text: String) -> SecretSource {
-    SecretSource::File(PathBuf::from(text))
-}
-
-/// One of the keys that give the same secret; a second one is an error.
-fn source(
-    entry: &Entry,
-    into: &mut Option<SecretSource>,
-    make: fn(String) -> SecretSource,
-    report: &mut Report,
-) {
-    let Some(text) = report.text(&entry.value, &entry.key) else {
-        return;
-    };
-    if text.is_empty() {
-        return;
-    }
-    if into.is_some() {
-        let stem = entry.key.trim_end_matches("_file");
-        report.error(
-            entry.line,
-            format!("{stem} and {stem}_file exclude one another: keep one"),
-        );
-    }
-    let source = make(text.to_owned());
-    if let SecretSource::File(_) = &source {
-        report.names_file(entry, text);
-    }
-    *into = Some(source);
 }
 
 fn pairs(entry: &Entry, report: &mut Report) -> Vec<(String, String)> {
