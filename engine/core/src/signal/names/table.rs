@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use hashbrown::HashMap;
 
 use super::engines::PACKS;
-use super::family::Family;
+use super::family::{Family, Name};
 use super::gateways::GATEWAYS;
 
 const LENGTH: usize = {
@@ -82,4 +82,38 @@ static PLACES: LazyLock<HashMap<&'static str, Place>> = LazyLock::new(|| {
 /// The place of a name.
 pub(super) fn place(name: &str) -> Option<Place> {
     PLACES.get(name).copied()
+}
+
+/// The place of one name in the table: its family in [`FAMILIES`], and the name among the names of the family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NameIndex {
+    pub(crate) family: usize,
+    pub(crate) name: usize,
+}
+
+impl NameIndex {
+    /// The place of a name that a look-up found with its family.
+    pub(crate) fn of(family: &'static Family, name: &Name) -> Option<NameIndex> {
+        let mut names = family.names.iter();
+        let name = names.position(|one| one.family == name.family)?;
+        let family = place(family.names.first()?.family)?.family;
+        Some(NameIndex { family, name })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_stands_in_two_rows_and_no_label_twice_in_a_name() {
+        let mut seen = std::collections::BTreeSet::new();
+        for name in FAMILIES.iter().flat_map(|family| family.names) {
+            assert!(seen.insert(name.family), "{}", name.family);
+            let mut labels: Vec<&str> = name.all_labels().collect();
+            labels.sort_unstable();
+            labels.dedup();
+            assert_eq!(labels.len(), name.all_labels().count(), "{}", name.family);
+        }
+    }
 }

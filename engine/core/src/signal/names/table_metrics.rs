@@ -3,8 +3,9 @@
 
 use std::sync::LazyLock;
 
+use super::lookup::Names;
 use super::table::{self, FAMILIES, NAMES};
-use super::{Names, SUFFIXES};
+use super::well_known::SUFFIXES;
 use crate::labels::Matcher;
 
 const METRICS: usize = NAMES * SUFFIXES.len();
