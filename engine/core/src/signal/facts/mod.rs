@@ -1,15 +1,24 @@
 //! Facts about targets: when their scrapes succeeded, what is on the newest page, and which process served it.
 //!
 //! They are derived from pages and scrape times only, so two replicas that saw the same pages have the same facts (S2, S3,
-//! S6). `target` and `group` are the facts about one; `series` updates them when series appear and disappear (`gathered`:
-//! those of a large page at once, `process`: what another process tells; `lost`: what a page has no more), `scrapes` after each
-//! scrape (`starts`: when processes started; `sources_down`: what is not known of sources behind the page; `replicated`: what others have of it; `unlisted`: which targets may be missing); `structure` records which metrics have changed, for the
-//! compiled queries; `persist` is what a snapshot keeps of them.
+//! S6). [`Facts`] has those about all targets; its methods stand in the files of what they are about:
+//!
+//! * of one target: `target`, `names_seen`, `starts` (when its processes started), `away` (whether another process may answer
+//!   now); of those that can replace one another: `group`.
+//! * what discovery lists: `listed`, `unlisted` (which targets may be missing).
+//! * when series appear and disappear: `series`, `gathered` (those of a large page at once), `process` and `change` (another
+//!   process serves it), `lost` (what a page has no more), `structure` (which metrics have changed, for compiled
+//!   queries).
+//! * after each scrape: `scrapes`, `sources_down` (what is not known of sources behind the page), `replicated` (series
+//!   that another target has), `left_out` (lines of which another one with the same labels is stored).
+//! * `persist` is what a snapshot keeps.
 
 mod away;
+mod change;
 mod gathered;
 mod group;
 mod left_out;
+mod listed;
 mod lost;
 mod names_seen;
 mod persist;
@@ -25,13 +34,13 @@ mod unlisted;
 
 use hashbrown::{HashMap, HashSet};
 
-use crate::labels::Labels;
-use crate::scrape::{Retain, TargetSpec};
-use crate::store::{ClockId, TargetId};
+use crate::scrape::Retain;
+use crate::store::TargetId;
 
 use super::query::Selector;
 use super::retain_set::{RetainRequirements, Retained};
 
+pub(crate) use change::{ChangeKind, CounterMoves};
 pub(crate) use gathered::{Gatherer, PageFacts, RememberedLabels};
 pub(crate) use group::GroupFacts;
 pub(crate) use left_out::{LeftOut, WhyLeftOut, may_fit};
@@ -44,38 +53,6 @@ pub use unlisted::{Namespaces, Partial, Unlisted, Unseen};
 
 /// What a text takes that is remembered: some 30 bytes, a place in a hash table, what the allocator adds.
 const TEXT_BYTES: usize = 96;
-
-/// What changed about the process of a target.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ChangeKind {
-    Restarted,
-    LeftDiscovery,
-    LeadershipMoved,
-    /// Its page goes on without series that it had.
-    SeriesLeft {
-        /// Metrics that signals read.
-        metrics: Vec<Box<str>>,
-        /// Series of some name the sources that they are of.
-        of_sources: bool,
-        /// Counters are gone whose page does not say when its process started.
-        counters: bool,
-    },
-    /// It could not be reached, and neither a start time nor a counter of its page says whether its process is the one before.
-    MayHaveRestarted,
-    /// It speaks for several processes, of which one may have restarted: some of its counters fell and others rose, or one of
-    /// several start times is another.
-    OneOfSeveral {
-        /// Which pools and labels there are is learned anew: it is known by the start times, or the page names pools.
-        learns: bool,
-    },
-}
-
-/// How the counters of a page moved, of those that were above 0.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct CounterMoves {
-    pub(crate) fell: bool,
-    pub(crate) rose: bool,
-}
 
 /// All targets and their groups.
 pub(crate) struct Facts {
@@ -143,91 +120,12 @@ impl Facts {
         self.unlisted = unlisted;
     }
 
-    pub(crate) fn target(&self, id: TargetId) -> Option<&TargetFacts> {
-        self.targets.get(id.index())?.as_ref()
-    }
-
-    /// The target whose scrapes a clock lists, while discovery lists it.
-    pub(crate) fn target_of(&self, clock: ClockId) -> Option<&TargetFacts> {
-        self.target(clock.target()?)
-    }
-
     /// Bytes held, about: names of metrics and values of labels are most of them.
     pub(crate) fn bytes(&self) -> usize {
         let targets = self.targets.iter().flatten();
         let metrics: usize = targets.map(|target| target.metrics.len()).sum();
         let groups = self.groups.values().map(GroupFacts::bytes);
         metrics * TEXT_BYTES + groups.sum::<usize>()
-    }
-
-    /// Targets that discovery lists.
-    pub(crate) fn listed(&self) -> impl Iterator<Item = (TargetId, &TargetFacts)> {
-        self.targets
-            .iter()
-            .enumerate()
-            .filter_map(|(at, facts)| Some((TargetId(at as u32), facts.as_ref()?)))
-    }
-
-    /// Adds a target; `now_ms` is the time of the newest scrape of any.
-    pub(crate) fn add(&mut self, id: TargetId, spec: &TargetSpec, now_ms: i64) {
-        let facts = TargetFacts {
-            added_ms: now_ms,
-            ..TargetFacts::new(spec)
-        };
-        let group = self.groups.entry(facts.group.clone()).or_default();
-        group.targets += 1;
-        group.empty_since_ms = None;
-        for (name, value) in spec.labels.iter() {
-            group.add_label_value(name, value);
-        }
-        if self.targets.len() <= id.index() {
-            self.targets.resize_with(id.index() + 1, || None);
-        }
-        self.targets[id.index()] = Some(facts);
-        self.epoch += 1;
-    }
-
-    /// Notes whether discovery calls a target ready.
-    pub(crate) fn set_not_ready(&mut self, id: TargetId, not_ready: bool) {
-        let target = self.targets.get_mut(id.index()).and_then(Option::as_mut);
-        if let Some(target) = target
-            && target.not_ready != not_ready
-        {
-            target.not_ready = not_ready;
-            target.never_ready &= not_ready;
-            self.epoch += 1;
-        }
-    }
-
-    pub(crate) fn remove(&mut self, id: TargetId, at_ms: i64) {
-        let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::take) else {
-            return;
-        };
-        self.epoch += 1;
-        self.record_structure_change_of_all();
-        self.left_ms = self.left_ms.max(at_ms);
-        self.targets_with_losses -= usize::from(facts.has_losses);
-        let may_have_had = |labels: &Labels| facts.may_have_had(labels);
-        self.owner_leaves(&facts.name, &facts.replicated, may_have_had);
-        self.requirements.forget(id);
-        if let Some(group) = self.groups.get_mut(&facts.group) {
-            group.holders.retain(|_, holder| *holder != id);
-            group.targets -= 1;
-            if group.targets == 0 {
-                group.empty_since_ms = Some(at_ms);
-            }
-        }
-    }
-
-    /// Removes groups that have had no target for longer than `grace_ms`.
-    pub(crate) fn forget_empty_groups(&mut self, now_ms: i64, grace_ms: i64) {
-        let before = self.groups.len();
-        self.groups.retain(|_, group| {
-            group
-                .empty_since_ms
-                .is_none_or(|since_ms| now_ms - since_ms <= grace_ms)
-        });
-        self.epoch += (before - self.groups.len()) as u64;
     }
 
     /// Since when the samples of a selector are stored for a target.
