@@ -7,8 +7,8 @@
 //!
 //! A mechanism that cannot read its source leaves its last list as it is and says why; what it found goes on being
 //! scraped. All of it runs on a thread of its own: reading the state of a large cluster delays no scrape and no answer.
-//! A new mechanism is a file with a `run` like `dns::run`, a row in `config/discovery.rs` and an arm of
-//! `mechanism::Mechanism::start`.
+//! A new mechanism is a file with a `run` like `dns::run`, a row in `server/src/config/discovery/mod.rs` and two arms
+//! of `mechanism::Mechanism::start`.
 
 mod dns;
 mod dns_records;
