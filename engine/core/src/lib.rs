@@ -48,7 +48,6 @@
 pub mod exposition;
 pub mod feed;
 pub mod limits;
-mod lookup;
 mod newest_page;
 mod not_known;
 mod reader;
@@ -68,9 +67,8 @@ pub use stillwell_promql as promql;
 pub use exposition::{Format, PageError, Stage, Staged};
 pub use ids::{SeriesId, TargetId};
 pub use limits::Limits;
-pub use lookup::SeriesQuery;
 pub use not_known::{NotKnown, with_labels_of};
-pub use reader::{Reader, Stats};
+pub use reader::{Reader, SeriesQuery, Stats};
 pub use scrape::{HistogramOptions, Retain, TargetSpec};
 pub use store::{Bytes, Exemplar, PlainView};
 pub use time::Timestamp;

@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Reader;
 use crate::Timestamp;
 use crate::labels::{Labels, METRIC_NAME, Matcher};
 use crate::promql::{EvalOptions, MemoryLease, QueryError, Stop};
-use crate::reader::Reader;
 use crate::store::{Store, for_each_match_within};
 
 /// Which series a lookup is about.
