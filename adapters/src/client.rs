@@ -4,14 +4,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use axum::http::Request;
 
-/// Bits of a global IPv6 address by which clients are told apart: out there whoever has one has all addresses of its network.
+/// Bits of a global IPv6 address by which clients are told apart: whoever has one address of a network out there has all.
 const NETWORK_BITS: u32 = 64;
-/// Bits that all addresses of one site have in common (RFC 6177; a VPC of EKS has 56): those of a cluster are in several /64 of it,
-/// one for each zone or node.
+/// Bits that all addresses of one site have in common (RFC 6177; a VPC of EKS has 56). Those of a cluster are in several /64 of
+/// it, one for each zone or node.
 const SITE_BITS: u32 = 48;
 
-/// Where a client is, as far as clients are told apart: its IPv4 address, its IPv6 address where that is one of our own site's,
-/// or else the /64 of that. Whoever counts what clients hold counts by this. Put into the extensions of a request by whoever has its connection.
+/// Where a client is, as far as clients are told apart: its IPv4 address; its IPv6 address where that is of our own site; else
+/// the /64 of its IPv6 address. Bounds on what one client may hold count by this. The listener puts it into the extensions of
+/// each request (`address_of`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientAddress(IpAddr);
 
@@ -21,9 +22,9 @@ impl ClientAddress {
 
     /// Of a client at this address, whose connection has `own` as our end of it, if that is known. IPv4 in IPv6 is IPv4.
     ///
-    /// All pods of a node, zone or cluster may be in one /64: in a unique-local one (fd00::/8, Cilium's default), or in the global one
-    /// of their subnet (EKS), which is of our /48 then. By the /64 KEDA would share every bound with all of them, so there each
-    /// address counts alone. A pod has the addresses that it was given.
+    /// All pods of a node, zone or cluster may be in one /64: in a unique-local one (fd00::/8, Cilium's default), or in the global
+    /// one of their subnet (EKS), which is of our /48 then. If the /64 counted there, KEDA would share every bound with all other
+    /// pods, so each address counts alone. That is safe because a pod cannot choose its addresses.
     pub fn of(address: impl Into<IpAddr>, own: Option<IpAddr>) -> ClientAddress {
         let address = match address.into().to_canonical() {
             IpAddr::V4(address) => return ClientAddress(IpAddr::V4(address)),

@@ -1,6 +1,13 @@
 //! The APIs of Stillwell: one thin translation per protocol between the engine and a wire format.
 //!
 //! What an API needs from the process is the [`host::Host`] trait.
+//!
+//! * Protocols: [`prometheus`] (with [`remote_read`], [`remote_write`] and [`otlp`] beside it), [`kubernetes`], [`keda`], and the
+//!   pages [`console`] and [`signals`].
+//! * What they have in common: [`form`], [`json`], [`time`], [`reply`], `api_error`, [`objects`], [`notifications`].
+//! * Queries: [`pool`] and `turns` (how many run, and compute), `helping`, [`query_cache`]; [`single`] and [`multi`] (how many
+//!   numbers a scaler gets).
+//! * Bodies: `written` (how many are held and decoded), `fair_room` and [`waiting`] (who gets a place), `client` (whose it is).
 
 #![forbid(unsafe_code)]
 

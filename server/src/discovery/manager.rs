@@ -14,7 +14,7 @@ use crate::config::{Config, KubeState, Monitors};
 use crate::rule_groups::RuleFile;
 use crate::scrape::{JobTargets, Scraper};
 
-/// The handle by which others change what is looked for and see how that goes.
+/// The handle of the task. Clones speak to the same one.
 #[derive(Clone)]
 pub struct Manager {
     commands: mpsc::Sender<Command>,

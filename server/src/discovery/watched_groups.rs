@@ -11,27 +11,27 @@ use crate::scrape::TargetGroup;
 
 /// Running mechanisms. They end when this is dropped.
 pub struct WatchedGroups {
-    ways: Vec<Mechanism>,
+    mechanisms: Vec<Mechanism>,
 }
 
 impl WatchedGroups {
     /// Starts them on the current runtime. `owner` is named in what they log; `changed` is told of every change.
     pub fn start(
         owner: &str,
-        ways: &[Discovery],
+        configs: &[Discovery],
         changed: &Arc<Notify>,
         resolver: &Resolver,
     ) -> WatchedGroups {
-        let start = |way| Mechanism::start(owner, way, changed, resolver);
+        let start = |config| Mechanism::start(owner, config, changed, resolver);
         WatchedGroups {
-            ways: ways.iter().map(start).collect(),
+            mechanisms: configs.iter().map(start).collect(),
         }
     }
 
     /// The groups as of now, in the order of the configuration and of their sources.
     pub fn get(&self) -> Vec<Arc<TargetGroup>> {
-        let all = self.ways.iter();
-        all.flat_map(|way| way.groups.get().groups.into_values())
+        let all = self.mechanisms.iter();
+        all.flat_map(|mechanism| mechanism.groups.get().groups.into_values())
             .collect()
     }
 }

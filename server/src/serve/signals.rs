@@ -29,7 +29,7 @@ pub use register::check;
 use register::register;
 
 /// The signals of one configuration.
-pub struct Watched {
+pub struct ConfiguredSignals {
     signals: Vec<(SignalSpec, SignalId)>,
     /// The floor that applies to each.
     floors: Mutex<Vec<Option<f64>>>,
@@ -49,11 +49,11 @@ pub struct Watched {
     last_reads: Arc<Mutex<HashMap<SignalId, (Timestamp, String)>>>,
 }
 
-impl Watched {
+impl ConfiguredSignals {
     /// No signals.
-    pub(super) fn none(reader: Reader) -> Watched {
+    pub(super) fn none(reader: Reader) -> ConfiguredSignals {
         let asked = Asked::new();
-        Watched {
+        ConfiguredSignals {
             signals: Vec::new(),
             floors: Mutex::default(),
             rules: Vec::new(),
@@ -72,9 +72,9 @@ impl Watched {
     /// under its new policy. With errors nothing changes. `wall` is the time of the wall clock, for floors.
     pub(super) fn replace(
         config: &Config,
-        before: &Watched,
+        before: &ConfiguredSignals,
         wall: Timestamp,
-    ) -> Result<Watched, Vec<Problem>> {
+    ) -> Result<ConfiguredSignals, Vec<Problem>> {
         let reader = before.reader.clone();
         let signals = register(&config.signals, &reader, &before.signals)?;
         let mut floors = Vec::new();
@@ -84,7 +84,7 @@ impl Watched {
             reader.set_policy(*id, Policy { floor, ..policy });
             floors.push(floor);
         }
-        Ok(Watched {
+        Ok(ConfiguredSignals {
             signals,
             floors: Mutex::new(floors),
             rules: config.rules.clone(),
@@ -129,7 +129,7 @@ impl Watched {
     }
 
     /// Ends the signals that `kept` does not go on with, once nobody reads them by name any more.
-    pub(super) fn end_unless_in(&self, kept: &Watched) {
+    pub(super) fn end_unless_in(&self, kept: &ConfiguredSignals) {
         for (_, id) in &self.signals {
             if kept.signals.iter().all(|(_, other)| other != id) {
                 self.reader.remove(*id);
@@ -139,7 +139,7 @@ impl Watched {
     }
 }
 
-impl Watched {
+impl ConfiguredSignals {
     /// What each signal of the configuration says, by name. Nobody counts as having read them.
     pub(super) fn readings(&self, now: Timestamp) -> Vec<(String, Reading)> {
         let read = |(spec, id): &(SignalSpec, SignalId)| {

@@ -1,4 +1,4 @@
-//! What parts of the process are given that follows from the configuration and the flags together.
+//! What follows from the configuration and the flags together.
 
 use stillwell_adapters::host::QuerySettings;
 use tracing::warn;

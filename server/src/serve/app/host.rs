@@ -82,7 +82,7 @@ impl Host for App {
             retention: self.settings.retention.clone(),
             folder: self.folder.clone(),
             hostname: self.hostname.clone(),
-            configured: self.loaded.read().at,
+            configured: self.loaded.read().loaded_at,
         }
     }
 

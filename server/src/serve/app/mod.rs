@@ -1,4 +1,7 @@
 //! The running process: what its parts share and what the APIs see of it.
+//!
+//! `settings` are its flags and `configured` its configuration, `derived` what follows from both. `start` and `reload` apply
+//! them to every part; `host` is what the APIs see, `signals` and `ready` what the process asks of itself.
 
 mod configured;
 mod derived;
@@ -22,7 +25,7 @@ use tokio::sync::watch;
 
 use super::keda::Triggers;
 use super::shared_page::OwnPages;
-use super::signals::Watched;
+use super::signals::ConfiguredSignals;
 use super::snapshots::Snapshots;
 use crate::alertmanager::Notifier;
 use crate::clock::Clock;
@@ -43,7 +46,7 @@ pub struct App {
     settings: Settings,
     clock: Arc<Clock>,
     started: Timestamp,
-    /// Where it was started, and on what machine.
+    /// Where and on what machine it was started, as `/api/v1/status/runtimeinfo` says.
     folder: String,
     hostname: String,
     reader: Reader,
@@ -58,35 +61,38 @@ pub struct App {
     keda: Triggers,
     /// What is known of the cluster's objects.
     objects: Arc<dyn Objects>,
-    /// Replaced as a whole by a reload.
     loaded: RwLock<Loaded>,
     /// One reload at a time: held across the apply, so it is tokio's.
     reloading: tokio::sync::Mutex<()>,
-    /// Whether scalers are told of what they read, as the configuration in force says.
+    /// The section `events` of the configuration in force.
     events: watch::Sender<Option<config::Events>>,
-    /// For whoever looks at this server.
+    /// Messages of `/api/v1/notifications`.
     notifications: Notifications,
+    /// The pages of `/metrics`.
     own_pages: OwnPages,
     ready: AtomicBool,
-    /// The process is about to end: nobody new is to be sent here.
+    /// The process is about to end, and is not ready any more.
     draining: AtomicBool,
 }
 
+/// The configuration in force, as far as it is read again and again. A reload replaces it under one lock.
 struct Loaded {
     /// How metrics of OTLP become series.
     otlp: OtlpSettings,
-    /// As shown: without secrets.
+    /// Its text without secrets.
     text: Arc<String>,
-    signals: Arc<Watched>,
+    signals: Arc<ConfiguredSignals>,
+    /// Whether the last reload was taken.
     reload_succeeded: bool,
     external_labels: Labels,
     /// The step of a subquery that names none: the interval of rules, as in Prometheus.
     subquery_step_ms: i64,
-    at: Timestamp,
+    /// When it was read.
+    loaded_at: Timestamp,
 }
 
 impl App {
-    /// What this process does, for whoever asks.
+    /// The pages of `/metrics`.
     pub(super) fn own_pages(&self) -> &OwnPages {
         &self.own_pages
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::App;
 use crate::scrape::SETTLING_MS_MAX;
 
-/// What people are told where they look.
+/// The notification while it ends.
 const ENDING: &str = "Stillwell is shutting down.";
 
 impl App {

@@ -9,9 +9,9 @@ use super::configured::{Configured, folder, load, read_config, show};
 use super::derived::{rule_options, subquery_step_ms, warn_of_short_history};
 use crate::config;
 use crate::discovery::Wanted;
-use crate::serve::signals::Watched;
+use crate::serve::signals::ConfiguredSignals;
 
-/// What people are told where they look, as Prometheus says it.
+/// The notification after a reload that was refused, in Prometheus' words.
 const RELOAD_FAILED: &str = "Configuration reload has failed.";
 
 impl App {
@@ -50,7 +50,7 @@ impl App {
         );
         let before = Arc::clone(&self.loaded.read().signals);
         warn_of_short_history(&config, &self.settings);
-        let signals = Watched::replace(&config, &before, self.clock.wall_now())
+        let signals = ConfiguredSignals::replace(&config, &before, self.clock.wall_now())
             .map_err(|problems| show(&problems))?;
         self.reader.set_names(config.signal_names.clone());
         self.reader.set_subquery_step(step_ms);
@@ -72,7 +72,7 @@ impl App {
             loaded.external_labels = external_labels;
             loaded.otlp = config.otlp;
             loaded.subquery_step_ms = step_ms;
-            loaded.at = self.clock.now();
+            loaded.loaded_at = self.clock.now();
             loaded.signals = Arc::clone(&signals);
             loaded.text = Arc::new(config::masked(&text));
         }

@@ -7,15 +7,16 @@ use stillwell_engine::Timestamp;
 use stillwell_engine::signal::{Reading, Transition};
 
 use super::App;
-use crate::serve::signals::Watched;
+use crate::serve::signals::ConfiguredSignals;
 
 impl App {
     /// The signals of the configuration in force.
-    pub(in crate::serve) fn watched(&self) -> Arc<Watched> {
+    pub(in crate::serve) fn configured_signals(&self) -> Arc<ConfiguredSignals> {
         Arc::clone(&self.loaded.read().signals)
     }
 
-    /// Puts the floors into force that apply now, and ends what nobody asks about any more. Returns the newest change of each signal's state, by its name.
+    /// Puts the floors into force that apply now, and ends what nobody asks about any more. Returns the newest change of each
+    /// signal's state, by its name.
     pub(in crate::serve) fn look_at_signals(&self) -> Vec<(String, Transition)> {
         let signals = Arc::clone(&self.loaded.read().signals);
         signals.apply_floors(self.clock.wall_now());

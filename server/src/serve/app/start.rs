@@ -24,7 +24,7 @@ use crate::scrape::Scraper;
 use crate::senders::Senders;
 use crate::serve::keda::Triggers;
 use crate::serve::shared_page::OwnPages;
-use crate::serve::signals::Watched;
+use crate::serve::signals::ConfiguredSignals;
 use crate::serve::snapshots::Snapshots;
 
 /// What runs beside the APIs.
@@ -45,7 +45,7 @@ pub struct Parts {
     pub objects: Arc<dyn Objects>,
     /// Keeps the file of snapshots, where there is one.
     pub snapshots: Option<Arc<Snapshots>>,
-    /// The latches of an earlier run.
+    /// The latches of KEDA's triggers as a snapshot of an earlier run has them (`keda/latches.rs`).
     pub latches: Vec<u8>,
 }
 
@@ -87,9 +87,9 @@ impl App {
             options.interval_ms,
         ));
         warn_of_short_history(&config, &settings);
-        let signals = Arc::new(Watched::replace(
+        let signals = Arc::new(ConfiguredSignals::replace(
             &config,
-            &Watched::none(reader.clone()),
+            &ConfiguredSignals::none(reader.clone()),
             clock.wall_now(),
         )?);
         let keda = Triggers::new(
@@ -106,7 +106,7 @@ impl App {
             reload_succeeded: true,
             external_labels: config.global.external_labels.clone(),
             subquery_step_ms: subquery_step_ms(&config),
-            at: clock.now(),
+            loaded_at: clock.now(),
         };
         let wanted = Wanted {
             config: &config,

@@ -11,7 +11,7 @@ use stillwell_engine::signal::State;
 use super::ledger::{Seen, Told};
 use super::scaler::{Read, Scaler};
 use crate::serve::app::App;
-use crate::serve::signals::Watched;
+use crate::serve::signals::ConfiguredSignals;
 
 /// Pods of a namespace by name.
 type Pods = BTreeMap<String, Vec<String>>;
@@ -22,7 +22,7 @@ pub(super) async fn look(app: &Arc<App>, scalers: Vec<Arc<Scaler>>) -> Vec<Seen>
     let app = Arc::clone(app);
     let looking = move || {
         let view = View {
-            signals: app.watched(),
+            signals: app.configured_signals(),
             kinds: app.objects().kinds(),
             triggers: app.scalers().objects,
             pods,
@@ -59,7 +59,7 @@ async fn pods(app: &Arc<App>, scalers: &[Arc<Scaler>]) -> Pods {
     if wanted.is_empty() {
         return Pods::new();
     }
-    let (signals, objects) = (app.watched(), app.objects());
+    let (signals, objects) = (app.configured_signals(), app.objects());
     let kinds = objects.kinds();
     let Some(kind) = kinds.named("pod", "").cloned() else {
         return Pods::new();
@@ -84,7 +84,7 @@ async fn pods(app: &Arc<App>, scalers: &[Arc<Scaler>]) -> Pods {
 }
 
 struct View {
-    signals: Arc<Watched>,
+    signals: Arc<ConfiguredSignals>,
     kinds: Arc<Kinds>,
     triggers: Vec<ScaledObject>,
     pods: Pods,

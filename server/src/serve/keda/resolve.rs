@@ -6,7 +6,7 @@ use stillwell_engine::nearest::nearest;
 use stillwell_engine::promql::{Features, QueryError};
 use stillwell_engine::signal::Policy;
 
-use crate::serve::signals::{Found, Watched};
+use crate::serve::signals::{ConfiguredSignals, Found};
 
 /// Series that one of them may read.
 const QUERY_SERIES_MAX: usize = 10_000;
@@ -53,7 +53,7 @@ pub(super) struct Resolved {
 
 /// What a trigger reads under a configuration.
 pub(super) fn resolve(
-    signals: &Watched,
+    signals: &ConfiguredSignals,
     caller: &Caller,
     trigger: &Trigger,
 ) -> Result<Resolved, Refusal> {

@@ -25,7 +25,7 @@ use super::shares::Asker;
 use super::state::{EntryKey, Slot, State};
 use super::throttle::Throttle;
 use crate::clock::Clock;
-use crate::serve::signals::{Found, Watched};
+use crate::serve::signals::{ConfiguredSignals, Found};
 
 /// A trigger that nobody has asked about for this long is forgotten.
 const EXPIRES_MS: i64 = 5 * 60_000;
@@ -49,7 +49,7 @@ pub(super) struct Inner {
     queries: QueryPool,
     ending: watch::Receiver<bool>,
     /// The configuration's signals; a reload replaces them.
-    pub(super) signals: RwLock<Arc<Watched>>,
+    pub(super) signals: RwLock<Arc<ConfiguredSignals>>,
     /// Never held while a query runs.
     pub(super) state: Mutex<State>,
     /// For people.
@@ -71,7 +71,7 @@ impl Triggers {
     pub(in crate::serve) fn new(
         reader: Reader,
         clock: Arc<Clock>,
-        signals: Arc<Watched>,
+        signals: Arc<ConfiguredSignals>,
         latches: &[u8],
         ending: watch::Receiver<bool>,
     ) -> Triggers {
@@ -119,7 +119,7 @@ impl Triggers {
 
     /// Another configuration is in force. Triggers whose signal is gone, or no longer theirs to read, end, and their
     /// streams with OK; all others go on, streams included (S1b), and are looked at anew.
-    pub(in crate::serve) fn configured(&self, signals: Arc<Watched>) {
+    pub(in crate::serve) fn configured(&self, signals: Arc<ConfiguredSignals>) {
         *self.0.signals.write() = Arc::clone(&signals);
         let mut state = self.0.state.lock();
         state.end_where(&self.0.reader, |source, entry| {

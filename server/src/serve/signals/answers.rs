@@ -11,7 +11,7 @@ use stillwell_engine::labels::Labels;
 use stillwell_engine::promql::{Answer, EvalOptions, QueryError};
 
 use super::judge::{NAMESPACE, Pins, ask, judge_about, judge_signal};
-use super::{Watched, describe};
+use super::{ConfiguredSignals, describe};
 use crate::serve::objects::told;
 use crate::serve::{askers, for_each, not_there, rules};
 
@@ -22,7 +22,7 @@ const SIGNAL_KINDS: [&str; 3] = [
     "services",
 ];
 
-impl Signals for Watched {
+impl Signals for ConfiguredSignals {
     fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self
             .signals

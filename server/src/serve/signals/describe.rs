@@ -6,7 +6,7 @@ use stillwell_adapters::host::{Asker, Description, Outline};
 use stillwell_engine::Timestamp;
 use stillwell_engine::signal::{self, Explanation, Reading, SignalId, State};
 
-use super::Watched;
+use super::ConfiguredSignals;
 use super::judge::refuse_several;
 
 /// A signal and who reads it.
@@ -23,16 +23,16 @@ struct Entry {
 }
 
 /// Every signal in one line.
-pub(super) fn outlines(watched: &Watched, now: Timestamp) -> Vec<Outline> {
-    let entries = configured(watched, None).chain(asked(watched));
+pub(super) fn outlines(signals: &ConfiguredSignals, now: Timestamp) -> Vec<Outline> {
+    let entries = configured(signals, None).chain(asked(signals));
     entries
         .filter_map(|entry| {
             let about = match entry.id {
-                Some(id) => watched.reader.outline(id)?,
+                Some(id) => signals.reader.outline(id)?,
                 None => no_query(),
             };
             Some(Outline {
-                reading: reading(watched, &entry, now)?,
+                reading: reading(signals, &entry, now)?,
                 about,
                 name: entry.name,
                 asker: entry.asker,
@@ -44,7 +44,11 @@ pub(super) fn outlines(watched: &Watched, now: Timestamp) -> Vec<Outline> {
 }
 
 /// Every signal, or those that a name stands for, with all that explains them.
-pub(super) fn describe(watched: &Watched, only: Option<&str>, now: Timestamp) -> Vec<Description> {
+pub(super) fn describe(
+    signals: &ConfiguredSignals,
+    only: Option<&str>,
+    now: Timestamp,
+) -> Vec<Description> {
     // A query is as it is written; names are looked for in any case.
     let fits = |entry: &Entry| match only {
         Some(only) => {
@@ -52,14 +56,14 @@ pub(super) fn describe(watched: &Watched, only: Option<&str>, now: Timestamp) ->
         }
         None => true,
     };
-    let entries = configured(watched, only).chain(asked(watched).filter(fits));
+    let entries = configured(signals, only).chain(asked(signals).filter(fits));
     entries
         .filter_map(|entry| {
-            let reading = reading(watched, &entry, now)?;
+            let reading = reading(signals, &entry, now)?;
             let (explanation, transitions) = match entry.id {
                 Some(id) => (
-                    watched.reader.explain(id, now)?,
-                    watched.reader.transitions(id),
+                    signals.reader.explain(id, now)?,
+                    signals.reader.transitions(id),
                 ),
                 None => (nothing_explained(), Vec::new()),
             };
@@ -82,7 +86,7 @@ impl Entry {
     }
 }
 
-fn reading(watched: &Watched, entry: &Entry, now: Timestamp) -> Option<Reading> {
+fn reading(signals: &ConfiguredSignals, entry: &Entry, now: Timestamp) -> Option<Reading> {
     let Some(id) = entry.id else {
         let told = entry.last_read.as_ref().map(|(_, told)| told.as_str());
         let why = told.unwrap_or_default().trim_start_matches("unknown: ");
@@ -93,7 +97,7 @@ fn reading(watched: &Watched, entry: &Entry, now: Timestamp) -> Option<Reading> 
             elements: Vec::new(),
         });
     };
-    let mut reading = watched.reader.signal(id, now, &[])?;
+    let mut reading = signals.reader.signal(id, now, &[])?;
     if entry.is_single {
         refuse_several(&mut reading);
     }
@@ -132,9 +136,12 @@ fn nothing_explained() -> Explanation {
     }
 }
 
-fn configured<'w>(watched: &'w Watched, only: Option<&'w str>) -> impl Iterator<Item = Entry> + 'w {
+fn configured<'w>(
+    signals: &'w ConfiguredSignals,
+    only: Option<&'w str>,
+) -> impl Iterator<Item = Entry> + 'w {
     let fits = move |name: &str| only.is_none_or(|only| only.eq_ignore_ascii_case(name));
-    let named = watched
+    let named = signals
         .signals
         .iter()
         .filter(move |(spec, _)| fits(&spec.name));
@@ -142,20 +149,20 @@ fn configured<'w>(watched: &'w Watched, only: Option<&'w str>) -> impl Iterator<
         name: spec.name.clone(),
         asker: None,
         id: Some(*id),
-        last_read: watched.last_reads.lock().get(id).cloned(),
+        last_read: signals.last_reads.lock().get(id).cloned(),
         missing: Vec::new(),
         is_single: false,
     })
 }
 
 /// What is asked about: metrics of rules once for each that asks, then queries that have no name.
-fn asked(watched: &Watched) -> impl Iterator<Item = Entry> {
-    let objects = watched.objects.asked().entries();
+fn asked(signals: &ConfiguredSignals) -> impl Iterator<Item = Entry> {
+    let objects = signals.objects.asked().entries();
     let missing_of = |id: SignalId| {
         let entry = objects.iter().find(|(entry, _)| entry.id == id);
         entry.map_or(Vec::new(), |(_, missing)| missing.clone())
     };
-    let of_askers = watched.askers.list().into_iter().map(|(asker, one)| Entry {
+    let of_askers = signals.askers.list().into_iter().map(|(asker, one)| Entry {
         name: asker.metric.clone(),
         id: one.signal,
         last_read: Some((one.last, format!("{}: {}", asker.place(), one.told))),
@@ -166,8 +173,8 @@ fn asked(watched: &Watched) -> impl Iterator<Item = Entry> {
     let mut entries: Vec<Entry> = of_askers.collect();
     let told: HashSet<SignalId> = entries.iter().filter_map(|entry| entry.id).collect();
     let queries = [
-        (&watched.asked, "asked for by /guarded", true),
-        (&watched.asked_by_rules, "asked for through a rule", false),
+        (&signals.asked, "asked for by /guarded", true),
+        (&signals.asked_by_rules, "asked for through a rule", false),
     ];
     let unnamed = |query: String, id, last_read, missing, is_single| Entry {
         name: query,

@@ -5,7 +5,7 @@ use stillwell_adapters::objects::Selector;
 use stillwell_engine::promql::{Features, Query, QueryError};
 use stillwell_engine::signal::SignalId;
 
-use super::Watched;
+use super::ConfiguredSignals;
 use crate::config::SignalSpec;
 use crate::serve::{rules, sanitized};
 
@@ -17,7 +17,7 @@ pub(in crate::serve) enum Found<'a> {
     Rule(Result<String, QueryError>),
 }
 
-impl Watched {
+impl ConfiguredSignals {
     /// The signal of this name, in any case.
     pub(super) fn named(&self, name: &str) -> Option<&(SignalSpec, SignalId)> {
         let named = |(spec, _): &&(SignalSpec, SignalId)| spec.name.eq_ignore_ascii_case(name);

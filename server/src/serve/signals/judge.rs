@@ -11,7 +11,7 @@ use stillwell_engine::promql::{EvalOptions, QueryError};
 use stillwell_engine::signal::{SignalId, State};
 use stillwell_engine::{Reader, Timestamp};
 
-use super::Watched;
+use super::ConfiguredSignals;
 use crate::config::SignalSpec;
 use crate::serve::adhoc_signals::AdhocSignals;
 use crate::serve::objects::{self, told};
@@ -20,7 +20,7 @@ use crate::serve::{for_each, not_there, rules};
 /// The label by which elements of signals say in which namespace their object is.
 pub(super) const NAMESPACE: &str = "namespace";
 
-impl Watched {
+impl ConfiguredSignals {
     /// What the metric of this name says to a caller. Nobody counts as having read it.
     pub(super) fn judge(
         &self,

@@ -6,7 +6,7 @@ use stillwell_engine::Timestamp;
 use stillwell_engine::promql::{EvalOptions, Stop};
 use stillwell_engine::signal::{Reading, SignalId, State, Transition};
 
-use super::Watched;
+use super::ConfiguredSignals;
 use crate::clock::monotonic_ns;
 use crate::config::SignalSpec;
 
@@ -15,7 +15,7 @@ const REASONS_MAX: Duration = Duration::from_millis(50);
 /// ... and that of one.
 const REASON_MAX: Duration = Duration::from_millis(5);
 
-impl Watched {
+impl ConfiguredSignals {
     /// The newest change of each signal's state, by its name; of one that is unknown with the reason that is told now, as on
     /// `/signals`: at the change less was known. Where that takes more than it may, the reason is that of the change.
     pub(in crate::serve) fn newest_transitions(&self, now: Timestamp) -> Vec<(String, Transition)> {
@@ -74,8 +74,8 @@ mod tests {
         let staged = stage.parse(b"q 7\n", Format::Text).expect("it parses");
         let committed = writer.commit(staged, at, ScrapeFacts::default());
         committed.expect("it is taken");
-        let watched = Watched::none(reader);
-        let reading = |until_ns| watched.reading_until(id, at, until_ns);
+        let signals = ConfiguredSignals::none(reader);
+        let reading = |until_ns| signals.reading_until(id, at, until_ns);
         assert!(reading(0).is_none());
         assert!(reading(u64::MAX).is_some());
         assert!(reading(0).is_some(), "it is ready");

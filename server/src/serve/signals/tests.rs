@@ -29,21 +29,21 @@ fn config(signals: Vec<SignalSpec>) -> Config {
     }
 }
 
-fn ids(registered: &Watched) -> Vec<SignalId> {
+fn ids(registered: &ConfiguredSignals) -> Vec<SignalId> {
     registered.signals.iter().map(|(_, id)| *id).collect()
 }
 
 #[test]
 fn a_reload_keeps_what_it_does_not_change_and_a_bad_one_keeps_everything() {
     let (_writer, reader) = Engine::new(Limits::default());
-    let none = Watched::none(reader);
-    let first = Watched::replace(
+    let none = ConfiguredSignals::none(reader);
+    let first = ConfiguredSignals::replace(
         &config(vec![spec("a", "sum(x)", 1), spec("b", "sum(y)", 1)]),
         &none,
         Timestamp::from_ms(0),
     )
     .expect("valid");
-    let problems = Watched::replace(
+    let problems = ConfiguredSignals::replace(
         &config(vec![spec("a", "sum(x)", 9), spec("c", "sum(", 1)]),
         &first,
         Timestamp::from_ms(0),
@@ -60,7 +60,7 @@ fn a_reload_keeps_what_it_does_not_change_and_a_bad_one_keeps_everything() {
             "signal \"m\": expr: it yields a range vector; a signal needs an instant vector or a scalar",
         ]
     );
-    let second = Watched::replace(
+    let second = ConfiguredSignals::replace(
         &config(vec![spec("n", "sum(z)", 1), spec("renamed", "sum(x)", 2)]),
         &first,
         Timestamp::from_ms(0),

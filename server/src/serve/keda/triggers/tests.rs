@@ -17,7 +17,7 @@ fn triggers() -> (Triggers, watch::Sender<bool>) {
     let committed = writer.commit(staged, clock.now(), ScrapeFacts::default());
     committed.expect("it is taken");
     let (quit, ending) = watch::channel(false);
-    let signals = Arc::new(Watched::none(reader.clone()));
+    let signals = Arc::new(ConfiguredSignals::none(reader.clone()));
     (Triggers::new(reader, clock, signals, &[], ending), quit)
 }
 
