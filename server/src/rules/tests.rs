@@ -1,6 +1,10 @@
 //! Rules files in both forms, and what becomes of their rules.
 
+use stillwell_adapters::objects::{Kinds, Selector};
+
+use super::load::standing;
 use super::*;
+use crate::yaml::Problem;
 
 /// The guide's file (README.hpa-igw.md, step 3), as it is published: `namespaced` stands inside `overrides`.
 const GUIDE: &str = r#"
