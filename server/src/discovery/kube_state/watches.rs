@@ -11,9 +11,10 @@ use stillwell_engine::labels::{LabelsBuilder, Matcher};
 use stillwell_engine::signal::{Namespaces, Partial, Unseen};
 use tokio::sync::{mpsc, watch};
 
+use super::Section;
 use super::families::{KINDS, Kind};
+use super::wanted::{Wanted, namespaces};
 use super::watched::{PAGES_COUNTED, Watched};
-use super::{Section, Wanted, namespaces};
 use crate::cluster::list_watch::NO_SUCH_KIND;
 use crate::config::{KubeState, ScrapeJob};
 use crate::http_client::Url;
@@ -290,7 +291,7 @@ impl One {
 mod tests {
     use stillwell_engine::labels::MatchOp;
 
-    use super::super::job;
+    use super::super::run::job;
     use super::*;
     use crate::config::Global;
 
