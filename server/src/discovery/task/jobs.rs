@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::super::followed::Followed;
 use super::super::groups::Groups;
 use super::super::job::{Job, Source, predecessors};
 use super::super::mechanism::Mechanism;
