@@ -166,7 +166,9 @@ pub const SIGNALS_MAX: usize = 4_000;
 pub const EXPLAINED_SERIES_MAX: usize = 200;
 
 /// Metric names remembered without expiry per group of targets, and per target with `retain: signals`. A page can
-/// contain any number; a gateway has about 150.
+/// contain any number; a gateway has about 150. Also: metrics that are not in the names table and that a process has shown, of which
+/// no series is stored, as hashes (some 300 kB a target where a page has another name each time). Of one that has shown more it is
+/// not known what it has lost: a signal that comes then and reads a metric that its page does not have is unknown.
 pub const REMEMBERED_METRICS_MAX: usize = 16_384;
 
 /// Families of which a target's type, help text and unit are kept, and the bytes of these texts.
@@ -186,8 +188,8 @@ pub const ASKED_SELECTORS_MAX: usize = 100;
 /// at. A scaling query has some ten.
 pub const ALTERNATIVE_SELECTORS_MAX: usize = 100;
 
-/// Metrics that are not in the names table and that a target's page has lost, of which is remembered that its process has shown
-/// them: some 60 kB a target.
+/// Metrics that are not in the names table and that a target's page has lost while no signal read them, of which the names are kept:
+/// some 60 kB a target. Of others the hashes are ([`REMEMBERED_METRICS_MAX`]).
 pub const LOST_METRICS_MAX: usize = 1_024;
 /// ... of names of so many bytes. Those that signals read are remembered in any case.
 pub const LOST_METRIC_BYTES_MAX: usize = 256;

@@ -20,7 +20,7 @@ use hashbrown::HashMap;
 
 use crate::labels::{Labels, METRIC_NAME, RelabelAction};
 use crate::limits::REMEMBERED_METRICS_MAX;
-use crate::signal::{RetainHandle, RetainSet, START_TIME, TableMetric};
+use crate::signal::{RetainHandle, RetainSet, START_TIME};
 
 use super::line_lengths::LineLengths;
 use crate::scrape::TargetSpec;
@@ -70,6 +70,8 @@ pub(crate) struct RetainFilter {
     pub(super) outdated: bool,
     /// Names that appear first on the page under comparison.
     pub(super) new: Vec<usize>,
+    /// ... or first of the process that gives it.
+    tells_again: bool,
     /// Some line was decided individually, so a newer set may change that decision.
     pub(super) has_single_decisions: bool,
     /// Of skipped lines.
@@ -136,6 +138,7 @@ impl RetainFilter {
             page: 0,
             outdated: false,
             new: Vec::new(),
+            tells_again: false,
             has_single_decisions: false,
             line_lengths: LineLengths::default(),
         }
@@ -143,6 +146,7 @@ impl RetainFilter {
 
     /// Starts a page. True: the needed set has changed, so the page must be compared as if it were the first.
     pub(crate) fn begin(&mut self, body: &[u8]) -> bool {
+        self.tells_again = false; // the page before may have been refused
         let keeps_counters = match self.reports_start_time {
             Some(tells) => !tells,
             None => !has_sample_of(body, START_TIME),
@@ -171,6 +175,7 @@ impl RetainFilter {
             self.names[at].seen_on = None;
         }
         self.new.clear();
+        self.tells_again = false;
         self.outdated = false;
         met
     }
@@ -193,24 +198,36 @@ impl RetainFilter {
             .filter_map(|known| std::str::from_utf8(&known.name).ok())
     }
 
-    /// Counts the metrics of the names table of which lines are skipped as new on the next page that has them, for another process
-    /// gives the pages: of those before only names were remembered, not which page had them last.
+    /// Counts every metric as new where a page has it, for another process gives the pages: of those before only names were
+    /// remembered, not which page had them last.
     pub(crate) fn tell_again(&mut self) {
-        let skipped = |one: &&mut KnownMetric| one.decision == LineDecision::Skip;
-        for known in self.names.iter_mut().filter(skipped) {
-            if std::str::from_utf8(&known.name).is_ok_and(|name| TableMetric::of(name).is_some()) {
-                known.seen_on = Some(NO_PAGE);
-            }
+        self.tells_again = true;
+        for known in &mut self.names {
+            known.seen_on = Some(NO_PAGE);
         }
     }
 
-    /// Metrics of the names table that are on this page and that relabelling would keep, of which no line is kept.
-    pub(crate) fn passed_over<'a>(&'a self, body: &'a [u8]) -> impl Iterator<Item = &'a str> {
-        let known = self.names.iter();
+    /// Since [`RetainFilter::tell_again`], metrics that are on this page and that relabelling would keep, of which no line is kept.
+    pub(crate) fn passed_over(&self) -> impl Iterator<Item = &str> {
+        let known = self.new.iter().map(|&at| &self.names[at]);
         let passed = known.filter(|one| one.survives && one.decision != LineDecision::Keep);
-        passed
-            .filter_map(|known| std::str::from_utf8(&known.name).ok())
-            .filter(|name| TableMetric::of(name).is_some() && has_sample_of(body, name))
+        passed.filter_map(|known| std::str::from_utf8(&known.name).ok())
+    }
+
+    /// Whether metrics that were known count as new on this page.
+    pub(crate) fn tells_again(&self) -> bool {
+        self.tells_again
+    }
+
+    /// A metric that was known is on the page under comparison. False if it is not one that is to be told again.
+    pub(super) fn meets_again(&mut self, at: usize) -> bool {
+        let known = &mut self.names[at];
+        let is_told_again = known.seen_on == Some(NO_PAGE);
+        if is_told_again {
+            known.seen_on = Some(self.page);
+            self.new.push(at);
+        }
+        is_told_again
     }
 
     /// Whether a relabelled sample is kept.

@@ -96,11 +96,17 @@ impl RunScanner<'_, '_> {
         } else {
             let len = rest.iter().position(|&byte| ends_name(byte));
             let name = &rest[..len.unwrap_or(rest.len())];
-            match retain_filter.by_name.get(name).copied() {
+            let known = retain_filter.by_name.get(name).copied();
+            match known {
                 Some(number) if is_known(&retain_filter.names[number]) => number,
-                _ => match self.add_metric(at, family_type)? {
-                    Some(number) => number,
-                    None => return Ok(false),
+                _ => match self.add_metric(at, family_type) {
+                    Ok(Some(number)) => number,
+                    Ok(None) => return Ok(false),
+                    // Where another process gives the page it is read again: no line that was skipped is an error then.
+                    Err(why) => {
+                        let known = known.filter(|one| self.retain_filter.meets_again(*one));
+                        known.ok_or(why)?
+                    }
                 },
             }
         };

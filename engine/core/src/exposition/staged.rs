@@ -133,18 +133,17 @@ impl Staged<'_> {
         self.stage.retain_filter.as_ref()
     }
 
-    /// Where only what signals need is kept: metrics of the names table that are on this page and not kept. Searches the page
-    /// for each.
+    /// Where only what signals need is kept and the page was read again ([`Staged::needed_labels`]): metrics that are on it and
+    /// not kept.
     pub(crate) fn passed_over(&self) -> impl Iterator<Item = &str> {
         let filter = self.stage.retain_filter.iter();
-        filter.flat_map(|filter| filter.passed_over(self.page.text()))
+        filter.flat_map(RetainFilter::passed_over)
     }
 
-    /// Another process gives the page: metrics that are passed over are told again where a later page has them.
-    pub(crate) fn tell_metrics_again(&mut self) {
-        if let Some(retain_filter) = &mut self.stage.retain_filter {
-            retain_filter.tell_again();
-        }
+    /// Whether the page was read again.
+    pub(crate) fn is_read_again(&self) -> bool {
+        let filter = self.stage.retain_filter.as_ref();
+        filter.is_some_and(RetainFilter::tells_again)
     }
 
     /// Sets whether the newest page reports a process start time.
@@ -210,8 +209,8 @@ impl Staged<'_> {
         self.stage.series()
     }
 
-    /// Where only what signals need is kept: the labels of every line of this page that is kept or looked at, whether it
-    /// is new or not. Reads the page once more.
+    /// Where only what signals need is kept and another process gives the page: the labels of every line of it that is kept or
+    /// looked at, whether it is new or not. Reads the page once more, as if no metric had been seen before.
     pub(crate) fn needed_labels(&mut self) -> Option<Vec<Labels>> {
         let lines_max = self.stage.page.lines_max();
         let Stage {
@@ -220,6 +219,7 @@ impl Staged<'_> {
             ..
         } = &mut *self.stage;
         let retain_filter = retain_filter.as_mut()?;
+        retain_filter.tell_again();
         let mut page = PageDiff::new(lines_max);
         let (body, dialect) = (self.page.text(), self.page.dialect);
         let read = page::compare(&[], body, dialect, mapper, Some(retain_filter), &mut page);

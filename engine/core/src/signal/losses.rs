@@ -1,6 +1,7 @@
 //! S4 for any number: whether something of what a query reads is missing from it. A page may have lost what its process has
 //! shown, samples may have no series of their own, and whoever writes a page may know that a value is not known.
 
+use crate::limits::REMEMBERED_METRICS_MAX;
 use crate::scrape::REPORT;
 
 use super::assessment::{Assessment, describe};
@@ -91,6 +92,13 @@ fn nothing_is_lost(
 }
 
 fn why_lost(target: &TargetFacts, lost: &str, waiver: &str) -> String {
+    if target.may_have_shown(lost) {
+        return format!(
+            "the page of {} does not have {lost}, and its process has shown more than {REMEMBERED_METRICS_MAX} metrics that were \
+             not read or are gone, of which it may have been one; if it may be missing, {waiver} so",
+            describe(target),
+        );
+    }
     format!(
         "the page of {} no longer has {lost}, nor anything that proves its absence to mean 0, and its process has not \
          restarted; if it may go away, {waiver} so",

@@ -65,7 +65,7 @@ pub(crate) use facts::{
     ChangeKind, CounterMoves, Facts, Gatherer, LeftOut, PageFacts, ProcessFacts, ProcessGatherer,
     RememberedLabels, RestoredTarget, WhyLeftOut,
 };
-pub(crate) use names::{START_TIME, TableMetric};
+pub(crate) use names::START_TIME;
 pub(crate) use refresh::refresh;
 pub(crate) use register::{register, set_recorded};
 pub(crate) use registry::SignalRegistry;

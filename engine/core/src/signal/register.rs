@@ -326,9 +326,10 @@ mod tests {
         }
         let looks = || std::mem::take(&mut registry.write().facts.looks_for_losses);
         for (query, looked) in [
-            ("sum(of_no_table)".to_owned(), 0),
+            ("sum(of_no_table)".to_owned(), TARGETS),
+            ("max(of_no_table)".to_owned(), 0),
             (format!("sum({QUEUE}) + sum({RUNNING})"), TARGETS),
-            ("sum(recorded)".to_owned(), 0),
+            ("sum(recorded)".to_owned(), TARGETS),
         ] {
             register(&registry, &store, &query, Policy::default()).expect("it parses");
             assert_eq!(looks(), looked, "{query}");

@@ -23,7 +23,7 @@ use super::demand::Demand;
 use super::facts::{ChangeKind, Facts};
 use super::judge;
 use super::looks::{Looks, RESCOPE_SOON_MS};
-use super::names::Names;
+use super::names::{Names, TableMetrics};
 use super::policy::Policy;
 use super::query::{ParseOptions, SignalQuery};
 use super::reading::{Reading, SignalId, State};
@@ -168,6 +168,7 @@ impl SignalRegistry {
             self.parse_again(|_| true);
         }
         self.facts.requirements.publish(&self.names);
+        self.facts.look_for_losses(&TableMetrics::default());
     }
 
     /// Sets the rules whose series signals read as the rules' expressions. What a signal measured by other rules is
@@ -217,7 +218,6 @@ impl SignalRegistry {
                 facts.track_metric(metric, names);
             }
             let of_table = query.of_table().without(&signal.query.of_table());
-            facts.look_for_losses(&of_table);
             if query.query.plan() != signal.query.query.plan() {
                 facts.requirements.remove(&signal.query, names);
                 facts.requirements.add(&query, names);
@@ -227,6 +227,7 @@ impl SignalRegistry {
                 }
                 changed.push(query.clone());
             }
+            facts.look_for_losses(&of_table);
             *window_bytes -= signal.window_bytes();
             signal.compiled = Signal::compile(&query);
             signal.query = query;

@@ -20,7 +20,8 @@ use crate::labels::Matcher;
 use crate::store::TargetId;
 
 use super::names::{
-    Class, INFO, LEADER, Names, POOL_LABELS, REQUEST_LABELS, START_TIME, UP, is_class_witness,
+    Class, INFO, LEADER, Names, POOL_LABELS, REQUEST_LABELS, START_TIME, TableMetric, UP,
+    is_class_witness,
 };
 use super::query::{Selector, SignalQuery};
 
@@ -60,6 +61,12 @@ impl RetainSet {
         parts
             .iter()
             .any(|part| self.retains(&format!("{family}{part}")))
+    }
+
+    /// Metrics with a fixed name that are not in the names table.
+    pub(crate) fn others(&self) -> impl Iterator<Item = &str> {
+        let names = self.names.iter().map(|name| &**name);
+        names.filter(|name| TableMetric::of(name).is_none())
     }
 
     /// Whether the values of this label are read from every family.
@@ -104,6 +111,8 @@ pub(crate) struct RetainRequirements {
     labels: HashMap<Box<str>, usize>,
     /// Labels that callers pin in addition.
     caller_labels: HashSet<&'static str>,
+    /// Metrics with a fixed name, not in the names table, that came to the set since [`RetainRequirements::take_added`].
+    added: Vec<Box<str>>,
     /// By target: the version with which its newest committed page was parsed.
     committed_versions: HashMap<TargetId, u64>,
 }
@@ -158,6 +167,11 @@ impl RetainRequirements {
     /// Whether no page of a target with `retain: signals` was committed.
     pub(crate) fn keep_all(&self) -> bool {
         self.committed_versions.is_empty()
+    }
+
+    /// The version of what is stored now.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
     }
 
     /// What is stored now.
@@ -269,7 +283,16 @@ impl RetainRequirements {
             retain_set.all |= conditions.is_empty();
             retain_set.patterns.push(conditions.clone());
         }
+        let before = self.newest();
+        let others = retain_set.others();
+        let added = others.filter(|name| !before.names.contains(*name));
+        self.added.extend(added.map(Box::from));
         self.retain_handle.publish(retain_set);
+    }
+
+    /// Metrics of which it has to be looked at who has shown and lost them.
+    pub(crate) fn take_added(&mut self) -> Vec<Box<str>> {
+        std::mem::take(&mut self.added)
     }
 
     /// A page of this target, read by that version, has been committed.

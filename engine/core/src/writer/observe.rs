@@ -143,6 +143,9 @@ fn note_retained(
             .facts
             .requirements
             .page_committed(target, version, at.ms());
+        if registry.facts.requirements.version() != version {
+            registry.facts.look_for_losses_of(target);
+        }
         staged.set_reports_start_time(registry.facts.reports_start_time(target));
     }
 }

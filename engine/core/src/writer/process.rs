@@ -8,6 +8,7 @@ use parking_lot::RwLock;
 
 use super::progress::Progress;
 use crate::exposition::{Placement, Staged};
+use crate::labels::Labels;
 use crate::limits::READ_BATCH_SERIES;
 use crate::signal::{ProcessFacts, ProcessGatherer, SignalRegistry};
 use crate::store::{IdSet, SeriesId, Store};
@@ -31,12 +32,13 @@ pub(super) fn gather(
     }
     let mut gatherer = ProcessGatherer::new(locked.facts.asked());
     drop(locked);
-    staged
-        .passed_over()
-        .for_each(|metric| gatherer.pass_over(metric));
     if let Some(needed) = staged.needed_labels() {
+        staged
+            .passed_over()
+            .for_each(|metric| gatherer.pass_over(metric));
         for labels in &needed {
             if let Some(metric) = labels.metric_name() {
+                gatherer.pass_over(metric);
                 gatherer.look_at(metric, labels.iter(), || labels.clone());
             }
         }
@@ -95,19 +97,25 @@ pub(super) fn learn_again(
     false
 }
 
-/// The process that answers now shows metrics of which no line is stored, those of this page and those that a later one adds.
-/// `is_told`: those of this page have been learned from what was gathered.
+/// The process that answers now shows the metrics of its page of which no line is stored. `is_told`: they have been learned from
+/// what was gathered.
 pub(super) fn show_passed_over(
     registry: &mut SignalRegistry,
     staged: &mut Staged<'_>,
     is_told: bool,
 ) {
-    if !is_told {
-        for metric in staged.passed_over() {
-            registry.facts.note_shown(staged.target(), metric);
-        }
+    if is_told {
+        return;
     }
-    staged.tell_metrics_again();
+    let target = staged.target();
+    let needed = match staged.is_read_again() {
+        true => None, // and learned
+        false => staged.needed_labels(),
+    };
+    let looked_at = needed.iter().flatten().filter_map(Labels::metric_name);
+    for metric in looked_at.chain(staged.passed_over()) {
+        registry.facts.note_shown(target, metric);
+    }
 }
 
 /// Finds out whether a counter of the page is above 0, where that may tell whether its process is the one of the page before.

@@ -21,6 +21,7 @@ mod numbers;
 mod objects;
 mod page_changes;
 mod pages;
+mod passed_over;
 mod real_pages;
 mod reasons;
 mod reconfigured;

@@ -21,6 +21,7 @@ mod left_out;
 mod listed;
 mod lost;
 mod names_seen;
+mod other_names;
 mod persist;
 mod process;
 mod replicated;
@@ -125,7 +126,9 @@ impl Facts {
         let targets = self.targets.iter().flatten();
         let metrics: usize = targets.map(|target| target.metrics.len()).sum();
         let groups = self.groups.values().map(GroupFacts::bytes);
-        metrics * TEXT_BYTES + groups.sum::<usize>()
+        let targets = self.targets.iter().flatten();
+        let others = targets.map(|target| target.shown_others.bytes());
+        metrics * TEXT_BYTES + groups.sum::<usize>() + others.sum::<usize>()
     }
 
     /// Since when the samples of a selector are stored for a target.

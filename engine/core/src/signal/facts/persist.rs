@@ -4,6 +4,7 @@
 //! that the process has shown is not, and is kept.
 
 use super::super::names::{TableMetric, TableMetrics};
+use super::other_names::OtherNames;
 use super::starts::Starts;
 use super::target::TargetFacts;
 use super::{Facts, GroupFacts};
@@ -122,6 +123,8 @@ impl TargetFacts {
         let mut gone: Vec<&str> = self.gone().map(TableMetric::text).collect();
         gone.extend(self.lost_others.iter().map(|one| &**one));
         put_list(out, gone.iter(), |out, metric| put_text(out, metric));
+        put_list(out, self.shown_others.hashes(), put_u);
+        put_bool(out, self.shown_others.has_more());
     }
 }
 
@@ -186,6 +189,8 @@ impl RestoredTarget {
         facts.shown = TableMetrics::among(of_table.into_iter());
         let others = others.into_iter().take(LOST_METRICS_MAX);
         facts.lost_others = others.map(Into::into).collect();
+        let hashes = bytes.list(In::u)?;
+        facts.shown_others = OtherNames::restored(hashes.into_iter(), bytes.bool()?);
         Ok(RestoredTarget {
             spec,
             facts,

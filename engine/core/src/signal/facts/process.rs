@@ -11,6 +11,7 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 
 use super::super::names::{Names, POOL_LABELS, TableMetric, TableMetrics};
 use super::gathered::RememberedLabels;
+use super::other_names::OtherNames;
 use super::series::is_remembered;
 use super::{CounterMoves, Facts};
 use crate::labels::{Labels, METRIC_NAME};
@@ -22,6 +23,8 @@ pub(crate) struct ProcessFacts {
     asked: Asked,
     told: Vec<Labels>,
     shown: TableMetrics,
+    /// Of those that are passed over.
+    shown_others: OtherNames,
 }
 
 /// What signals ask of a page.
@@ -54,6 +57,7 @@ impl ProcessGatherer {
                 asked,
                 told: Vec::new(),
                 shown: TableMetrics::default(),
+                shown_others: OtherNames::default(),
             },
             hasher: DefaultHashBuilder::default(),
             metrics: HashMap::new(),
@@ -109,10 +113,10 @@ impl ProcessGatherer {
 
     /// The page has a metric whose lines are passed over.
     pub(crate) fn pass_over(&mut self, metric: &str) {
-        let shown = &mut self.found.shown;
-        TableMetric::of(metric)
-            .into_iter()
-            .for_each(|one| shown.insert(one));
+        match TableMetric::of(metric) {
+            Some(one) => self.found.shown.insert(one),
+            None => self.found.shown_others.insert(metric),
+        }
     }
 
     pub(crate) fn finish(self) -> ProcessFacts {
@@ -147,7 +151,12 @@ impl Facts {
 
     /// Learns again what was gathered, and answers whether it is complete: no query asks for more meanwhile.
     pub(crate) fn learn_process(&mut self, id: TargetId, page: &ProcessFacts) -> bool {
-        let ProcessFacts { asked, told, shown } = page;
+        let ProcessFacts {
+            asked,
+            told,
+            shown,
+            shown_others,
+        } = page;
         let is_complete = self.remembered.len() == asked.remembered.len()
             && self
                 .read_metrics
@@ -157,6 +166,7 @@ impl Facts {
             told.iter().for_each(|labels| self.learn_again(id, labels));
             if let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) {
                 facts.shown.add(shown);
+                facts.shown_others.add(shown_others);
             }
         }
         is_complete

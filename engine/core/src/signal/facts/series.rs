@@ -205,9 +205,8 @@ impl Facts {
                 }
                 if *count == 0 {
                     facts.metrics.remove(metric);
-                    if stored.as_ref().is_none_or(|set| set.retains(metric)) {
-                        facts.note_lost(metric);
-                    }
+                    let is_lost = stored.as_ref().is_none_or(|set| set.retains(metric));
+                    facts.note_gone(metric, is_lost);
                 }
             }
         }

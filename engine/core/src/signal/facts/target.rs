@@ -15,6 +15,7 @@ use super::super::names::{
 };
 use super::away::Away;
 use super::group::group_of;
+use super::other_names::{OtherNames, hash_of};
 use super::sources_down::SourcesDown;
 use super::starts::Starts;
 use super::{LeftOut, NamesSeen, Replicated};
@@ -63,12 +64,14 @@ pub(crate) struct TargetFacts {
     pub(super) shown_labels: HashMap<Box<str>, BTreeSet<Box<str>>>,
     /// Metrics of the names table that pages of the present process have shown, whether a signal reads them or not.
     pub(super) shown: TableMetrics,
+    /// Others that they have shown and of which no series is stored.
+    pub(super) shown_others: OtherNames,
     /// Another process has come to give the pages since [`Facts::take_shows_anew`] was asked last.
     pub(super) shows_anew: bool,
     /// Those of them that the newest good page lacks, as far as that is known.
     pub(crate) lost: TableMetrics,
-    /// Other metrics that the newest good page lacks though the present process has shown them: those whose series were stored,
-    /// [`LOST_METRICS_MAX`](crate::limits::LOST_METRICS_MAX) of them at most.
+    /// Other metrics that the newest good page lacks though the present process has shown them: those that signals read, and of
+    /// those whose series were stored [`LOST_METRICS_MAX`](crate::limits::LOST_METRICS_MAX) at most.
     pub(crate) lost_others: BTreeSet<Box<str>>,
     /// Metrics of which series have left the page that is being taken, with how many the page before had: those that signals
     /// read, and counters that are gone. Others may have come in their place, which is known at the end of the page.
@@ -142,6 +145,7 @@ impl TargetFacts {
             build_ref: String::new(),
             shown_labels: HashMap::new(),
             shown: TableMetrics::default(),
+            shown_others: OtherNames::default(),
             shows_anew: false,
             lost: TableMetrics::default(),
             lost_others: BTreeSet::new(),
@@ -259,6 +263,13 @@ impl TargetFacts {
         let is_witness = names.absence_witnesses(metric);
         let mut of_table = self.lost.iter().map(TableMetric::text);
         of_table.any(&is_witness) || self.lost_others.iter().any(|one| is_witness(one))
+    }
+
+    /// Whether it is not known if the process has shown this metric, for it has shown more than are remembered.
+    pub(crate) fn may_have_shown(&self, metric: &str) -> bool {
+        self.shown_others.has_more()
+            && TableMetric::of(metric).is_none()
+            && !self.shown_others.contains(hash_of(metric))
     }
 
     /// Label names that a metric has had on pages of the present process; `None` if it has not been exposed, or no signal
