@@ -165,8 +165,8 @@ pub const SIGNALS_MAX: usize = 4_000;
 /// Contributing series that an explanation lists; further ones are only counted.
 pub const EXPLAINED_SERIES_MAX: usize = 200;
 
-/// Metric names remembered without expiry per group of targets, and per target with `retain: signals`. A page can
-/// contain any number; a gateway has about 150. Also: metrics that are not in the names table and that a process has shown, of which
+/// Metric names remembered without expiry per group of targets, beside those that signals read, and per target with `retain: signals`.
+/// A page can contain any number; a gateway has about 150. Also: metrics that are not in the names table and that a process has shown, of which
 /// no series is stored, as hashes (some 300 kB a target where a page has another name each time). Of one that has shown more it is
 /// not known what it has lost: a signal that comes then and reads a metric that its page does not have is unknown.
 pub const REMEMBERED_METRICS_MAX: usize = 16_384;

@@ -1,10 +1,12 @@
 //! Which targets count (S3a to S3c): what is wrong with one pool, job or group is not another's trouble.
 
-use stillwell_engine::TargetSpec;
 use stillwell_engine::labels::Labels;
+use stillwell_engine::limits::REMEMBERED_METRICS_MAX;
 use stillwell_engine::signal::Policy;
+use stillwell_engine::{Retain, TargetSpec};
 
 use crate::scenario::{Gateway, INTERVAL_MS, QUEUE, Scenario, held, unknown, value};
+use crate::servers::{WAITING, server};
 
 #[test]
 fn first_start_with_two_gateways_one_down_tells_nothing_and_names_it() {
@@ -293,4 +295,49 @@ fn another_pool_is_ruled_out_by_a_pattern_as_by_a_name() {
     }
     scenario.rounds(100, &[(a, None), (b, Some(&Gateway::of("b")))]);
     unknown(&scenario.reported(signal), &["a:1"]);
+}
+
+/// A job had shown more names than are remembered of it: what it showed of another one was told without it while it was down.
+#[test]
+fn what_signals_read_is_remembered_of_a_group_whatever_else_it_has_shown() {
+    for retain in [Retain::All, Retain::Signals] {
+        for (is_late, metric) in [(false, "my_queue"), (true, "my_queue"), (true, WAITING)] {
+            let mut scenario = Scenario::new();
+            let query = format!("sum({metric})");
+            let early = (!is_late).then(|| scenario.register(&query));
+            let first = scenario.target_with(server("a:1", retain));
+            let other = scenario.target_with(TargetSpec {
+                labels: Labels::from_pairs([("job", "w"), ("instance", "b:1")]),
+                ..server("b:1", retain)
+            });
+            let many: String = (0..REMEMBERED_METRICS_MAX)
+                .map(|number| format!("of_many_{number} 1\n"))
+                .collect();
+            scenario.take(first, &many);
+            let round = |scenario: &mut Scenario, is_up: bool| {
+                scenario.now_ms += INTERVAL_MS;
+                match is_up {
+                    true => scenario.take_now(first, &format!("{metric} 128\n")),
+                    false => scenario.fail_now(first),
+                }
+                scenario.take_now(other, &format!("{metric} 1\n"));
+            };
+            round(&mut scenario, true);
+            let signal = early.unwrap_or_else(|| scenario.register(&query));
+            for _ in 0..3 {
+                round(&mut scenario, true);
+            }
+            scenario.now_ms += 300_000;
+            for _ in 0..3 {
+                round(&mut scenario, true);
+            }
+            assert_eq!(scenario.reported(signal), value(129.0), "{retain:?}");
+            round(&mut scenario, false);
+            assert_eq!(scenario.reported(signal), held(129.0), "{retain:?}");
+            for _ in 0..30 {
+                round(&mut scenario, false);
+            }
+            unknown(&scenario.reported(signal), &["a:1"]);
+        }
+    }
 }

@@ -57,12 +57,16 @@ impl GroupFacts {
         (self.exposed.len() + self.values_count) * super::TEXT_BYTES
     }
 
-    /// Adds a metric. True if it is new to the group.
-    pub(super) fn add_exposed(&mut self, metric: &str) -> bool {
-        self.exposed.len() < REMEMBERED_METRICS_MAX
-            && metric.len() <= REMEMBERED_TEXT_BYTES_MAX
-            && !self.exposed.contains(metric)
+    /// Adds a metric: one that signals read in any case, others as long as there is room. True if it is new to the group.
+    pub(super) fn add_exposed(&mut self, metric: &str, is_read: impl FnOnce() -> bool) -> bool {
+        !self.exposed.contains(metric)
+            && (self.has_room_for(metric) || is_read())
             && self.exposed.insert(metric.into())
+    }
+
+    /// Whether a metric is remembered that no signal reads.
+    pub(super) fn has_room_for(&self, metric: &str) -> bool {
+        self.exposed.len() < REMEMBERED_METRICS_MAX && metric.len() <= REMEMBERED_TEXT_BYTES_MAX
     }
 
     /// Adds a value of a label, up to `REMEMBERED_VALUES_MAX` in all.
@@ -106,7 +110,9 @@ mod tests {
     fn long_names_and_values_are_not_remembered() {
         let mut group = GroupFacts::default();
         let [longest, longer] = [0, 1].map(|more| "n".repeat(REMEMBERED_TEXT_BYTES_MAX + more));
-        assert!(group.add_exposed(&longest) && !group.add_exposed(&longer));
+        let mut add = |metric: &str, is_read| group.add_exposed(metric, || is_read);
+        assert!(add(&longest, false) && !add(&longer, false));
+        assert!(add(&longer, true), "a signal reads it");
         for value in [&longest, &longer] {
             group.add_label_value("l", value);
         }

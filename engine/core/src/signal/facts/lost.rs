@@ -60,6 +60,14 @@ impl TargetFacts {
         self.shows_anew = true;
     }
 
+    /// Whether its process has shown this metric, as far as that is remembered.
+    pub(super) fn has_shown(&self, metric: &str) -> bool {
+        let is_of_table = TableMetric::of(metric).is_some_and(|one| self.shown.contains(one));
+        is_of_table
+            || self.metrics.contains_key(metric)
+            || self.shown_others.contains(hash_of(metric))
+    }
+
     /// Metrics that its process has shown and of which the newest page has no stored series.
     pub(super) fn gone(&self) -> impl Iterator<Item = TableMetric> + '_ {
         let shown = self.shown.iter();

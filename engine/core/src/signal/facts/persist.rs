@@ -38,7 +38,7 @@ impl Facts {
         let name = bytes.text()?.to_owned();
         let mut group = GroupFacts::default();
         for metric in bytes.list(In::text)? {
-            group.add_exposed(metric);
+            group.add_exposed(metric, || true);
         }
         for (label, values) in bytes.list(|bytes| Ok((bytes.text()?, bytes.list(In::text)?)))? {
             values

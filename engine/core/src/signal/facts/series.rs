@@ -82,7 +82,8 @@ impl Facts {
         let Some(group) = self.groups.get_mut(&facts.group) else {
             return;
         };
-        self.epoch += u64::from(group.add_exposed(metric));
+        let is_new = group.add_exposed(metric, || self.read_metrics.contains_key(metric));
+        self.epoch += u64::from(is_new);
     }
 
     /// A series has appeared that says something of the process ([`is_about_process`]).
@@ -238,7 +239,7 @@ impl Facts {
         let Some(group) = self.groups.get_mut(&facts.group) else {
             return;
         };
-        if !group.add_exposed(metric) {
+        if !group.add_exposed(metric, || self.read_metrics.contains_key(metric)) {
             return;
         }
         self.epoch += 1;

@@ -15,8 +15,25 @@ impl Facts {
         let new: Vec<String> = all_names.filter(is_new).collect();
         for name in &new {
             self.read_metrics.insert(name.clone(), self.structure);
+            self.expose_what_is_shown(name);
         }
         new
+    }
+
+    /// A signal reads this metric from now on: groups that had no room to remember it have exposed it, too, if one of their targets
+    /// shows it.
+    fn expose_what_is_shown(&mut self, metric: &str) {
+        if self.groups.values().all(|group| group.has_room_for(metric)) {
+            return;
+        }
+        for target in self.targets.iter().flatten() {
+            if let Some(group) = self.groups.get_mut(&target.group)
+                && !group.has_room_for(metric)
+                && target.has_shown(metric)
+            {
+                self.epoch += u64::from(group.add_exposed(metric, || true));
+            }
+        }
     }
 
     /// Tracks only these metrics from now on, after a signal was removed.

@@ -84,7 +84,6 @@ impl TableMetrics {
         }
     }
 
-    #[cfg(test)]
     pub(crate) fn contains(&self, metric: TableMetric) -> bool {
         self.0[metric.0 / 64] & 1 << (metric.0 % 64) != 0
     }
