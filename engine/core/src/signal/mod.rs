@@ -3,7 +3,7 @@
 //! * What is known: `facts` (what each target's pages have shown), `names` (the metric names of gateways, a table),
 //!   `policy` (what a user configures for one signal).
 //! * What follows for a query: `query` (its selectors and its kind), `scope` (which targets count; `carried`: which labels of a
-//!   result say so), `judge` (whether their
+//!   result say so; `scopes`: those of one answer, `lacking`: whether a part of it lacks a label), `judge` (whether their
 //!   pages are new enough), `absence` (whether an empty result means 0; `known_labels`: what
 //!   the labels of a family say of that; `shown`: what is on a page), `losses` (what a result lacks), `compared` (whether it is empty because comparisons leave out what was measured), `windows` (whether good pages cover what a query looks back to), `grace` (what holds after a restart), `lint`.
 //! * How it is evaluated: `compiled` (incrementally, at each page), `evaluate` and `refresh` (from the plan, without a
@@ -27,6 +27,7 @@ mod form;
 mod grace;
 mod judge;
 mod known_labels;
+mod lacking;
 mod lint;
 mod looks;
 mod losses;

@@ -11,6 +11,7 @@ use crate::labels::Labels;
 
 use super::assessment::{Assessment, Pins};
 use super::candidates::Candidates;
+use super::lacking::may_lack;
 use super::policy::Policy;
 use super::query::SignalQuery;
 use super::scope::Scope;
@@ -81,7 +82,11 @@ impl Signal {
         };
         let carries = |label: &str| match groups.is_empty() {
             true => self.empty_carries(label),
-            false => groups.iter().all(|(labels, _)| labels.get(label).is_some()),
+            // Where a part would be told whole, what is missing of it is missing here.
+            false => {
+                groups.iter().all(|(labels, _)| labels.get(label).is_some())
+                    && !may_lack(self.query.query.plan(), label)
+            }
         };
         let lacks = assessment.pins.iter().any(|(label, _)| !carries(label));
         let mut all = lacks.then(|| {

@@ -305,3 +305,40 @@ fn what_is_pinned_beside_a_group_brings_in_no_other_pools_trouble() {
         }
     }
 }
+
+/// Whoever pinned a job of `sum(a) or b` was told the whole of `a` beside their own `b`, and `b` alone once a page had lost `a`.
+#[test]
+fn what_would_be_told_whole_is_missing_from_what_is_told_of_a_label_that_it_lacks() {
+    for (query, is_part) in [
+        (format!("sum(my_queue) or {WAITING}"), true),
+        (format!("sum(my_queue) or {WAITING} * 2 > 1"), true),
+        (format!("sum by (job) (my_queue) or {WAITING}"), false),
+        (format!("my_queue or {WAITING}"), false),
+        (format!("{WAITING} or vector(0)"), false),
+    ] {
+        let mut scenario = Scenario::new();
+        let signal = scenario.register(&query);
+        let pinned = [("job", "v")];
+        let own = scenario.target_with(server("a:1", Retain::All));
+        let other = scenario.target_of("w", "b:1", &[]);
+        let mut rounds = |queue: &str| {
+            for _ in 0..3 {
+                scenario.take_now(own, &page(1, Some(5)));
+                scenario.take(
+                    other,
+                    &format!("process_start_time_seconds 1\nother 1\n{queue}"),
+                );
+            }
+            scenario.reported_pinned(signal, &pinned)
+        };
+        let Reported::Value(told) = rounds("my_queue 50\n") else {
+            panic!("{query}: all is there");
+        };
+        let whole = told.iter().filter(|one| **one == 50.0).count();
+        assert_eq!(whole, usize::from(is_part), "{query}: {told:?}");
+        match rounds("") {
+            Reported::Value(told) => assert!(!is_part, "{query}: {told:?}"),
+            lost => unknown(&lost, &["b:1", "no longer has my_queue"]),
+        }
+    }
+}
