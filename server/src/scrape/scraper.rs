@@ -286,7 +286,7 @@ impl Task {
         for (key, target) in wanted {
             match (self.running.get(&key), predecessors.remove(&key)) {
                 (Some(running), _) => self.rediscover(&running.state, &target),
-                (None, Some(before)) => self.go_on(key, target, before),
+                (None, Some(before)) => self.go_on(key, target, before, room.clone()),
                 (None, None) => self.start(key, target, room.clone()),
             }
         }
@@ -381,12 +381,23 @@ impl Task {
     }
 
     /// Scrapes a target as it is wanted now, once the worker of before has ended.
-    fn go_on(&mut self, key: Key, target: Target, before: Predecessor) {
+    fn go_on(
+        &mut self,
+        key: Key,
+        target: Target,
+        before: Predecessor,
+        room: Option<watch::Receiver<bool>>,
+    ) {
         let spec = Box::new(target.spec());
         let state = Arc::new(TargetState::going_on(target.clone(), &before.state));
         match state.id {
-            Some(id) => self.run_worker(key, target, (id, state), Begin::GoOn(before.stage, spec)),
-            None => self.start(key, target, None),
+            Some(id) => self.run_worker(
+                key,
+                target,
+                (id, state),
+                Begin::GoOn(before.stage, spec, room),
+            ),
+            None => self.start(key, target, room),
         }
     }
 

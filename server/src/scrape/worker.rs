@@ -36,7 +36,12 @@ pub(super) enum Begin {
     /// It is a new target, which is not scraped before there is room.
     New(Box<Stage>, Option<watch::Receiver<bool>>),
     /// The worker of before hands it on, and the target goes on as this says.
-    GoOn(oneshot::Receiver<Stage>, Box<TargetSpec>),
+    /// It is not scraped either before there is room.
+    GoOn(
+        oneshot::Receiver<Stage>,
+        Box<TargetSpec>,
+        Option<watch::Receiver<bool>>,
+    ),
 }
 
 /// What becomes of the series of a target when its worker ends.
@@ -74,9 +79,9 @@ impl Worker {
                 self.read_with(*stage);
                 until_room(room, &mut stop).await
             }
-            Begin::GoOn(stage, spec) => {
+            Begin::GoOn(stage, spec, room) => {
                 self.go_on(stage, *spec).await;
-                None
+                until_room(room, &mut stop).await
             }
         };
         let ending = match ending {

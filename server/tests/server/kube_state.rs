@@ -191,13 +191,14 @@ async fn what_is_not_listed_makes_unknown_what_may_select_it_and_nothing_else() 
         now == value(7.0) && one == value(2.0)
     })
     .await;
-    // One list of all namespaces takes the place of three.
+    // Whoever asks for all namespaces takes nothing from those who ask for one.
     write(&(some + &of("all", "")));
     running.app.reload().await.expect("valid");
     eventually("all namespaces", || async {
         for (name, number) in [("one", 2.0), ("new", 7.0)] {
+            // For the moment before the first page of the watch that comes nothing is known.
             let now = signal(address, name).await;
-            assert!(now == unknown || now.1 == Some(number), "{name} {now:?}");
+            assert!(now == unknown || now == value(number), "{name} {now:?}");
         }
         let (all, both) = (signal(address, "all").await, signal(address, "both").await);
         assert!(all == unknown || all.1 == Some(18.0), "{all:?}");
@@ -205,5 +206,52 @@ async fn what_is_not_listed_makes_unknown_what_may_select_it_and_nothing_else() 
         all == value(18.0) && both == value(11.0)
     })
     .await;
+    running.stop().await;
+}
+
+/// A page was written for whoever had asked before, and somebody who asked for more of the namespace was told what was on it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_asks_for_more_of_a_namespace_is_told_nothing_before_a_page_has_it() {
+    let cluster = ObjectServer::start(&[DEPLOYMENTS, PODS]).await;
+    cluster.put(DEPLOYMENTS, deployment("llm", "decode", 2, 2));
+    cluster.put(DEPLOYMENTS, deployment("llm", "other", 9, 9));
+    let address = cluster.address;
+    let text = format!(
+        "global: {{scrape_interval: 1s}}\nkube_state: {{api_server: 'http://{address}'}}\nsignals:\n\
+         - {{name: decode, expr: 'sum(kube_deployment_spec_replicas{{namespace=\"llm\",deployment=\"decode\"}})'}}\n"
+    );
+    let running = server(&text).await;
+    let address = running.addresses[0];
+    let decode = || async { signal(address, "decode").await == ("value".to_owned(), Some(2.0)) };
+    eventually("its number", decode).await;
+    for (query, number) in [
+        (
+            "sum(kube_deployment_spec_replicas%7Bnamespace=%22llm%22%7D)",
+            11.0,
+        ),
+        ("sum(kube_deployment_spec_replicas)", 11.0),
+        (
+            "sum(kube_deployment_status_replicas_ready%7Bnamespace=~%22llm%7Cx%22%7D)",
+            11.0,
+        ),
+    ] {
+        eventually(query, || async {
+            let request = format!(
+                "GET /guarded/api/v1/query?query={query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            );
+            let (status, _, body) = http(address, &request).await;
+            let now = signal(address, "decode").await.1;
+            assert!(now.is_none_or(|number| number == 2.0), "{now:?}");
+            if status != 200 {
+                assert_eq!(status, 503, "{body}");
+                return false;
+            }
+            let body: Value = serde_json::from_str(&body).expect("JSON");
+            let shown = body["data"]["result"][0]["value"][1].as_str();
+            assert_eq!(shown, Some(number.to_string().as_str()), "{query} {body}");
+            decode().await
+        })
+        .await;
+    }
     running.stop().await;
 }

@@ -10,6 +10,9 @@ use crate::promql::select::{Projection, Samples, SelectRequest, View, is_stale};
 use crate::signal::{Evaluated, Explanation, Outline, SignalId, SignalView, evaluate};
 use crate::time::Timestamp;
 
+/// Selectors that are looked at while a commit waits: a fraction of a millisecond.
+const SELECTORS_AT_ONCE: usize = 1_000;
+
 impl Reader {
     /// The labels that every selector of a signal's query fixes to the same value. They describe the result, although an
     /// aggregated result does not carry them.
@@ -48,20 +51,36 @@ impl Reader {
         Some(!scope.counting.is_empty() || !scope.standby.is_empty())
     }
 
-    /// The selectors by which registered signals may read one of these metrics: conditions on labels, the name among them.
+    /// The selectors by which registered signals may read one of these metrics: conditions on labels, the name among them. Commits
+    /// wait for [`SELECTORS_AT_ONCE`] selectors at most.
     pub fn selectors_of(&self, metrics: &[&str]) -> Vec<Vec<Matcher>> {
-        let registry = self.registry.read();
-        let signals = registry.signals.iter().flatten();
-        let selectors = signals.flat_map(|signal| signal.query.matchers());
-        let reads = |matchers: &Vec<Matcher>| {
+        let reads = |metric: Option<&str>, matchers: &[Matcher]| {
             let of_name = |one: &&Matcher| one.name() == METRIC_NAME;
-            let mut conditions = metrics.iter().map(|metric| {
+            let fits = |metric: &&str| {
                 let mut conditions = matchers.iter().filter(of_name);
                 conditions.all(|one| one.matches(metric))
-            });
-            conditions.any(|fits| fits)
+            };
+            match metric {
+                Some(metric) => metrics.contains(&metric),
+                None => metrics.iter().any(fits),
+            }
         };
-        selectors.filter(reads).collect()
+        let mut found = Vec::new();
+        let mut from = 0;
+        loop {
+            let registry = self.registry.read();
+            let mut looked_at = 0;
+            while looked_at < SELECTORS_AT_ONCE {
+                let Some(signal) = registry.signals.get(from) else {
+                    return found;
+                };
+                from += 1;
+                let selectors = signal.iter().flat_map(|signal| &signal.query.selectors);
+                looked_at += 1 + selectors.clone().count();
+                let read = selectors.filter(|one| reads(one.metric.as_deref(), &one.matchers));
+                found.extend(read.map(|one| one.matchers.clone()));
+            }
+        }
     }
 
     /// What a list says of a signal beside its reading. Cost: no series and no target is read out.

@@ -57,7 +57,9 @@ fn selects(selector: &Selector, unseen: &Unseen) -> bool {
     let is_of_metric = unseen.metrics.is_empty()
         || of(METRIC_NAME).next().is_some()
             && unseen.metrics.iter().any(|name| fit(METRIC_NAME, name));
+    let can_be_seen = |but: &Vec<Matcher>| but.iter().all(|one| selector.matchers.contains(one));
     is_of_metric
+        && !unseen.but.iter().any(can_be_seen)
         && match &unseen.namespaces {
             Namespaces::Any => true,
             Namespaces::Of(names) => names.iter().any(|name| fit(NAMESPACE, name)),

@@ -1,6 +1,7 @@
 //! Jobs of which not all targets are known (S6f): no sum is told for those that are.
 
-use stillwell_engine::labels::Labels;
+use stillwell_engine::labels::{Labels, Matcher};
+use stillwell_engine::promql::{Features, Query};
 use stillwell_engine::signal::{Namespaces, Partial, Policy, Unlisted, Unseen};
 use stillwell_engine::{Retain, TargetSpec};
 
@@ -104,6 +105,11 @@ fn only_what_may_select_series_that_cannot_be_seen_is_unknown() {
     let kube = |namespaces| Unseen {
         metrics: vec!["kube_spec_replicas".to_owned()],
         namespaces,
+        but: Vec::new(),
+    };
+    let but = |query: &str| Unseen {
+        but: vec![selector(query)],
+        ..kube(Namespaces::Any)
     };
     let of_b = || kube(Namespaces::Of(names(&["b"])));
     let but_a = || kube(Namespaces::AllBut(names(&["a"])));
@@ -124,6 +130,21 @@ fn only_what_may_select_series_that_cannot_be_seen_is_unknown() {
         ("sum(other)", but_a(), true),
         ("sum(other)", Unseen::default(), false),
         ("sum({namespace=~\"a|b\"})", of_b(), true),
+        (
+            "sum(kube_spec_replicas{namespace=\"a\"})",
+            but("kube_spec_replicas{namespace=\"a\"}"),
+            true,
+        ),
+        (
+            "sum(kube_spec_replicas{namespace=\"a\"})",
+            but("kube_spec_replicas"),
+            true,
+        ),
+        (
+            "sum(kube_spec_replicas)",
+            but("kube_spec_replicas{namespace=\"a\"}"),
+            false,
+        ),
     ] {
         let mut scenario = Scenario::new();
         let target = scenario.target_with(server("a:1", Retain::All));
@@ -239,4 +260,11 @@ fn what_a_snapshot_knows_of_a_job_is_not_gone_before_its_discovery_says_so() {
         let told = if b.is_some() { 35.0 } else { 5.0 };
         assert_eq!(scenario.reported(signal), value(told), "{case}");
     }
+}
+
+/// The conditions of a query's only selector.
+fn selector(query: &str) -> Vec<Matcher> {
+    let query = Query::parse(query, &Features::default()).expect("the query is valid");
+    let mut selectors = query.selectors();
+    selectors.next().expect("it has one").matchers.to_vec()
 }

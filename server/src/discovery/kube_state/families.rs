@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 use stillwell_engine::labels::{Labels, LabelsBuilder, METRIC_NAME, Matcher};
 
+use super::selection::Selection;
 use crate::cluster::list_watch::Kept;
 
 /// A kind of objects.
@@ -34,6 +35,9 @@ pub(super) struct Family {
     at: &'static str,
     default: i64,
 }
+
+/// Told of each watch.
+const OBJECTS: &str = "stillwell_kube_state_objects";
 
 const fn family(name: &'static str, help: &'static str, at: &'static str, default: i64) -> Family {
     Family {
@@ -139,13 +143,27 @@ impl Facts {
     }
 }
 
-/// The page about those objects of a kind of which some selector wants to know; `objects` by `namespace/name`.
+/// The page about those objects of a kind that are selected; `objects` by `namespace/name`, of a namespace or of all.
 pub(super) fn page(
     kind: &Kind,
+    namespace: &str,
     objects: &BTreeMap<String, Facts>,
-    selectors: &[Vec<Matcher>],
+    selection: &Selection,
 ) -> Vec<u8> {
+    let selectors = &selection.selectors;
     let mut out = String::new();
+    // It is there without an object, too: of an empty page nothing is known (S4).
+    let (plural, count) = (kind.plural, objects.len());
+    let of = match namespace {
+        "" => String::new(),
+        name => format!(",namespace=\"{name}\""),
+    };
+    write!(
+        out,
+        "# HELP {OBJECTS} Objects of a kind that are watched, selected or not.\n# TYPE {OBJECTS} gauge\n\
+         {OBJECTS}{{resource=\"{plural}\"{of}}} {count}\n"
+    )
+    .ok();
     for (index, family) in kind.families.iter().enumerate() {
         let name = family.name;
         // Writing to a String cannot fail.
@@ -154,6 +172,9 @@ pub(super) fn page(
             let Some((namespace, object)) = key.split_once('/') else {
                 continue; // these kinds are namespaced
             };
+            if selection.but.contains(namespace) {
+                continue;
+            }
             let labels = labels(kind, name, namespace, object);
             match facts {
                 Facts::Numbers(numbers) => {
@@ -218,9 +239,12 @@ mod tests {
 
     use super::*;
 
-    fn selectors(query: &str) -> Vec<Vec<Matcher>> {
+    fn selectors(query: &str) -> Selection {
         let query = Query::parse(query, &Features::default()).expect("PromQL");
-        query.selectors().map(|one| one.matchers.to_vec()).collect()
+        Selection {
+            selectors: query.selectors().map(|one| one.matchers.to_vec()).collect(),
+            but: Default::default(),
+        }
     }
 
     #[test]
@@ -249,9 +273,9 @@ mod tests {
             ("kube_deployment_spec_replicas{deployment=\"other\"}", ""),
         ];
         for (query, want) in cases {
-            let page = page(kind, &objects, &selectors(query));
+            let page = page(kind, "", &objects, &selectors(query));
             let text = String::from_utf8(page).expect("text");
-            let lines = text.lines().filter(|line| !line.starts_with('#'));
+            let lines = text.lines().filter(|line| line.starts_with("kube_"));
             let lines: Vec<String> = lines
                 .map(|line| {
                     let parts: Vec<&str> = line.split('"').collect();
@@ -277,6 +301,7 @@ mod tests {
         ]);
         let page = page(
             kind,
+            "a",
             &objects,
             &selectors("kube_pod_status_ready{condition=~\"true|false\"}"),
         );
@@ -286,5 +311,6 @@ mod tests {
         ));
         assert!(text.contains("condition=\"false\"} 0\n") && !text.contains("unknown"));
         assert!(!text.contains("pod=\"new\""));
+        assert!(text.contains("objects{resource=\"pods\",namespace=\"a\"} 2\n"));
     }
 }

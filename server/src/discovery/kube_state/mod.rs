@@ -9,6 +9,7 @@
 
 mod families;
 mod run;
+mod selection;
 mod wanted;
 mod watched;
 mod watches;

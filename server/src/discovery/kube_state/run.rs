@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::super::groups::Groups;
 use super::super::kubernetes::client;
+use super::super::shard::Shard;
 use super::families::KINDS;
 use super::wanted::wanted;
 use super::watches::{self, Watches};
@@ -23,7 +24,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Sends the job whenever its targets change, until it is dropped. `status` says how the watches go.
 pub(in crate::discovery) async fn run(
     section: Section,
-    reader: Reader,
+    (reader, shard): (Reader, Option<Shard>),
     rules: Rules,
     status: Groups,
     tell: mpsc::Sender<Told>,
@@ -40,7 +41,7 @@ pub(in crate::discovery) async fn run(
         Err(why) => return status.fail(why), // its text is ours: a test would have failed
     };
     let (changed, mut changes) = mpsc::channel(1);
-    let mut watches = Watches::new(section, job, client, changed);
+    let mut watches = Watches::new(section, job, (client, shard), changed);
     let mut told = None;
     let mut look = tokio::time::interval(LOOK);
     loop {
@@ -75,7 +76,9 @@ pub(in crate::discovery) async fn run(
 pub(in crate::discovery) fn nothing_seen(section: &Section) -> Vec<Partial> {
     let kinds = KINDS.iter();
     kinds
-        .filter_map(|kind| watches::partial(section, kind, BTreeSet::new(), None))
+        .filter_map(|kind| {
+            watches::partial(section, kind, (BTreeSet::new(), &BTreeSet::new()), None)
+        })
         .collect()
 }
 

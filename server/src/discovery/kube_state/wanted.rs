@@ -10,11 +10,22 @@ use super::Section;
 use super::families::{KINDS, Kind};
 use crate::rule_groups::RuleFile;
 
-/// Watches at once; beyond them all namespaces of a kind are watched together.
-const NAMESPACES_MAX: usize = 50;
+/// Selectors of a kind; beyond them all of it is told of where it is watched: each series of a page is compared with each of them.
+const SELECTORS_MAX: usize = 100;
 
-/// Conditions of selectors, by the kind that they name in the order of [`KINDS`].
-pub(super) type Wanted = Vec<Vec<Vec<Matcher>>>;
+/// What is wanted of each kind, in the order of [`KINDS`].
+pub(super) type Wanted = Vec<OfKind>;
+
+/// What is wanted of one kind.
+#[derive(Default)]
+pub(super) struct OfKind {
+    /// Conditions of each selector; of one without any everything is wanted.
+    pub(super) selectors: Vec<Vec<Matcher>>,
+    /// The namespaces that they name, ...
+    pub(super) namespaces: BTreeSet<String>,
+    /// ... and whether some names none.
+    pub(super) of_all_namespaces: bool,
+}
 
 /// The selectors of all that may be told to somebody.
 pub(super) fn wanted<'r>(
@@ -23,7 +34,7 @@ pub(super) fn wanted<'r>(
     rules: impl Iterator<Item = &'r RuleFile>,
 ) -> Wanted {
     if section.options.all {
-        return vec![vec![Vec::new()]; KINDS.len()];
+        return KINDS.iter().map(|_| OfKind::by(vec![Vec::new()])).collect();
     }
     let families = KINDS.iter().flat_map(|kind| kind.families);
     let families: Vec<&str> = families.map(|family| family.name).collect();
@@ -39,7 +50,7 @@ pub(super) fn wanted<'r>(
         let mut of_kind: Vec<Vec<Matcher>> = all.iter().filter(names).cloned().collect();
         of_kind.sort_by_key(|matchers| text_of(matchers));
         of_kind.dedup_by_key(|matchers| text_of(matchers));
-        of_kind
+        OfKind::by(of_kind)
     };
     KINDS.iter().map(of_kind).collect()
 }
@@ -64,24 +75,30 @@ fn text_of(matchers: &[Matcher]) -> String {
     matchers.iter().map(one).collect::<Vec<_>>().join(",")
 }
 
-/// The namespaces in which these selectors select; all of them where one does not say.
-pub(super) fn namespaces(selectors: &[Vec<Matcher>]) -> BTreeSet<String> {
-    let mut named = BTreeSet::new();
-    for matchers in selectors {
-        let of = matchers.iter().filter(|one| one.name() == "namespace");
-        let mut literal = of.filter_map(|one| match one.op() {
-            MatchOp::Equal => Some(vec![one.value().to_owned()]),
-            MatchOp::Regex => one.literal_values().map(<[String]>::to_vec),
-            _ => None,
-        });
-        match literal.next() {
-            Some(values) => named.extend(values),
-            None => return BTreeSet::from([String::new()]),
+impl OfKind {
+    pub(super) fn by(mut selectors: Vec<Vec<Matcher>>) -> OfKind {
+        let mut of = OfKind::default();
+        for selector in &selectors {
+            match namespaces_of(selector) {
+                Some(names) => of.namespaces.extend(names),
+                None => of.of_all_namespaces = true,
+            }
         }
+        of.namespaces.remove("");
+        if selectors.len() > SELECTORS_MAX {
+            selectors = vec![Vec::new()];
+        }
+        of.selectors = selectors;
+        of
     }
-    named.retain(|name| !name.is_empty());
-    match named.len() > NAMESPACES_MAX {
-        true => BTreeSet::from([String::new()]),
-        false => named,
-    }
+}
+
+/// The namespaces in which a selector selects; `None` where it does not say.
+pub(super) fn namespaces_of(selector: &[Matcher]) -> Option<Vec<String>> {
+    let mut of = selector.iter().filter(|one| one.name() == "namespace");
+    of.find_map(|one| match one.op() {
+        MatchOp::Equal => Some(vec![one.value().to_owned()]),
+        MatchOp::Regex => one.literal_values().map(<[String]>::to_vec),
+        _ => None,
+    })
 }

@@ -14,12 +14,12 @@ use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client};
 use parking_lot::Mutex;
 use stillwell_engine::NotKnown;
-use stillwell_engine::labels::Matcher;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Duration, Instant};
 
 use super::families::{Facts, Kind, page};
+use super::selection::Selection;
 use crate::cluster::list_watch::{Bounds, Change, NO_SUCH_KIND, Selectors, follow};
 use crate::scrape::{WritesPages, WrittenPage};
 
@@ -29,8 +29,6 @@ const ANSWER: Duration = Duration::from_secs(2);
 const LIST_AGAIN: Duration = Duration::from_secs(1);
 /// Objects of one kind; more are told of by a kube-state-metrics that is sharded.
 const OBJECTS_MAX: usize = 100_000;
-/// Pages that are told of when they are stored.
-pub(super) const PAGES_COUNTED: usize = 2;
 /// The API server is there and does not know us any more.
 const UNAUTHORIZED: u16 = 401;
 
@@ -57,6 +55,8 @@ pub(super) struct Watched {
     ask: mpsc::Sender<Asked>,
     /// So many pages of it are in the store.
     stored: AtomicUsize,
+    /// Somebody waits for as many of them.
+    awaited: AtomicUsize,
     changed: mpsc::Sender<()>,
     task: AbortHandle,
 }
@@ -74,13 +74,13 @@ impl fmt::Debug for Watched {
 }
 
 impl Watched {
-    /// Begins to watch on the current runtime. Pages tell of what `selectors` select; `changed` is told of the first list
+    /// Begins to watch on the current runtime. Pages tell of what is in `selection`; `changed` is told of the first list
     /// and of failures before it.
     pub(super) fn start(
         client: Client,
         kind: &'static Kind,
         namespace: &str,
-        selectors: watch::Receiver<Vec<Vec<Matcher>>>,
+        selection: watch::Receiver<Selection>,
         changed: mpsc::Sender<()>,
     ) -> Watched {
         let known: Arc<Mutex<Known>> = Arc::default();
@@ -90,12 +90,13 @@ impl Watched {
             kind,
             namespace: namespace.to_owned(),
             known: Arc::clone(&known),
-            selectors,
+            selection,
             changed: changed.clone(),
             begun: Instant::now(),
         };
         Watched {
             stored: AtomicUsize::new(0),
+            awaited: AtomicUsize::new(1),
             changed,
             kind,
             namespace: namespace.to_owned(),
@@ -119,6 +120,11 @@ impl Watched {
         self.stored.load(Ordering::Acquire)
     }
 
+    /// Tells of each page that is stored up to this one.
+    pub(super) fn await_page(&self, number: usize) {
+        self.awaited.store(number, Ordering::Release);
+    }
+
     /// What it watches.
     pub(super) fn what(&self) -> (&'static Kind, &str) {
         (self.kind, &self.namespace)
@@ -140,7 +146,7 @@ impl WritesPages for Watched {
     }
 
     fn stored(&self) {
-        if self.stored.fetch_add(1, Ordering::AcqRel) < PAGES_COUNTED {
+        if self.stored.fetch_add(1, Ordering::AcqRel) < self.awaited.load(Ordering::Acquire) {
             self.changed.try_send(()).ok(); // one that waits to be looked at is enough
         }
     }
@@ -151,7 +157,7 @@ struct Task {
     kind: &'static Kind,
     namespace: String,
     known: Arc<Mutex<Known>>,
-    selectors: watch::Receiver<Vec<Vec<Matcher>>>,
+    selection: watch::Receiver<Selection>,
     changed: mpsc::Sender<()>,
     begun: Instant,
 }
@@ -216,7 +222,12 @@ impl Task {
     fn page(&self) -> Result<Vec<u8>, String> {
         let known = self.known.lock();
         match known.current {
-            true => Ok(page(self.kind, &known.objects, &self.selectors.borrow())),
+            true => Ok(page(
+                self.kind,
+                &self.namespace,
+                &known.objects,
+                &self.selection.borrow(),
+            )),
             false if known.why.is_empty() => Err("the API server has given no list yet".to_owned()),
             false => Err(known.why.clone()),
         }

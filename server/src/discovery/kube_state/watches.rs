@@ -1,6 +1,9 @@
 //! The watches of all kinds and namespaces that somebody names, and what they tell of together.
 //!
-//! What is not listed is not known: a query that may select it is unknown, with the reason, and no other is.
+//! A namespace that selectors name has a watch of its own, while it can be listed and there are few; where some selector names
+//! none, one of all namespaces tells of the others. That one stays while anybody needs it, so that whoever asks for all takes
+//! nothing away from those who ask for one. What is not listed, or not told of by a stored page, is not known: a query that may
+//! select it is unknown, with the reason, and no other is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -13,27 +16,35 @@ use tokio::sync::{mpsc, watch};
 
 use super::Section;
 use super::families::{KINDS, Kind};
-use super::wanted::{Wanted, namespaces};
-use super::watched::{PAGES_COUNTED, Watched};
+use super::selection::{Selected, Selection};
+use super::wanted::{OfKind, Wanted, namespaces_of};
+use super::watched::Watched;
 use crate::cluster::list_watch::NO_SUCH_KIND;
 use crate::config::{KubeState, ScrapeJob};
+use crate::discovery::shard::Shard;
 use crate::http_client::Url;
 use crate::scrape::{Discovered, Found, JobTargets, PageSource, Target};
 
 /// An API server whose address nobody gave.
 const IN_CLUSTER: &str = "https://kubernetes.default.svc";
+/// Namespaces of a kind with a watch of their own.
+const NAMESPACES_MAX: usize = 50;
+/// The namespace of a watch of all.
+const ALL: &str = "";
 
-/// The watches that are wanted, and those that stand in for them until they have listed.
+/// The watches that are wanted.
 pub(super) struct Watches {
     section: Section,
     job: Arc<ScrapeJob>,
     client: Client,
+    shard: Option<Shard>,
     changed: mpsc::Sender<()>,
-    /// By place of the kind in [`KINDS`] and namespace.
+    /// By place of the kind in [`KINDS`].
+    wanted: Wanted,
+    /// By place of the kind and namespace.
     watches: BTreeMap<(usize, String), One>,
-    /// Of a kind of which all namespaces are watched together from now on, or no more: what was watched before, until all that is
-    /// wanted has been listed.
-    before: BTreeMap<usize, Vec<One>>,
+    /// Why something of a kind is not listed, as it was said first.
+    whys: BTreeMap<usize, String>,
 }
 
 /// What is seen as of one moment.
@@ -52,16 +63,18 @@ impl Watches {
     pub(super) fn new(
         section: Section,
         job: Arc<ScrapeJob>,
-        client: Client,
+        (client, shard): (Client, Option<Shard>),
         changed: mpsc::Sender<()>,
     ) -> Watches {
         Watches {
             section,
             job,
             client,
+            shard,
             changed,
+            wanted: Wanted::new(),
             watches: BTreeMap::new(),
-            before: BTreeMap::new(),
+            whys: BTreeMap::new(),
         }
     }
 
@@ -71,56 +84,83 @@ impl Watches {
 
     /// Watches exactly what is wanted. Watches that stay go on undisturbed.
     pub(super) fn watch(&mut self, wanted: Wanted) {
-        let mut before = std::mem::take(&mut self.watches);
-        for (at, selectors) in wanted.into_iter().enumerate() {
-            let given = &self.section.options.cluster.namespaces;
-            let scopes = match given.is_empty() {
-                _ if selectors.is_empty() => BTreeSet::new(),
-                true => namespaces(&selectors),
-                false => given.iter().cloned().collect(),
-            };
-            let is_of_all = scopes.contains("");
-            let mut now = before.range(keys_of(at));
-            let pages_needed =
-                match now.any(|((_, namespace), _)| is_of_all != namespace.is_empty()) {
-                    true => PAGES_COUNTED,
-                    false => 1,
-                };
-            for namespace in scopes {
-                let key = (at, namespace);
-                let one = match before.remove(&key) {
-                    Some(one) => one,
-                    None => self.begin(&KINDS[at], &key.1, pages_needed),
-                };
-                one.select(&selectors);
-                self.watches.insert(key, one);
-            }
-            let gone = before.extract_if(keys_of(at), |_, _| true);
-            let gone: Vec<((usize, String), One)> = gone.collect();
-            // Those of other namespaces are not wanted by anybody.
-            let stand_in = is_of_all || gone.iter().any(|((_, namespace), _)| namespace.is_empty());
-            let gone = gone.into_iter().map(|(_, one)| one);
-            let listed = gone.filter(|one| stand_in && one.watched.stored() > 0);
-            let kept = self.before.entry(at).or_default();
-            kept.extend(listed);
-            kept.iter().for_each(|one| one.select(&selectors));
-        }
+        self.wanted = wanted;
+        self.settle();
     }
 
-    fn begin(&self, kind: &'static Kind, namespace: &str, pages_needed: usize) -> One {
-        let (selectors, told) = watch::channel(Vec::new());
+    /// Begins and ends watches by what is wanted and listed now, and says to each what to tell of.
+    fn settle(&mut self) {
+        let wanted = std::mem::take(&mut self.wanted);
+        for (at, of_kind) in wanted.iter().enumerate() {
+            let scopes = self.scopes(at, of_kind);
+            self.watches
+                .retain(|(of, namespace), _| *of != at || scopes.contains(namespace));
+            for namespace in &scopes {
+                let key = (at, namespace.clone());
+                if !self.watches.contains_key(&key) {
+                    let one = self.begin(&KINDS[at], namespace);
+                    self.watches.insert(key, one);
+                }
+            }
+            let own: BTreeSet<String> = scopes.into_iter().filter(|one| one != ALL).collect();
+            for ((_, namespace), one) in self.watches.range_mut(keys_of(at)) {
+                match namespace.as_str() {
+                    ALL => one.select(&of_kind.selectors, &own),
+                    own => one.select(&in_namespace(&of_kind.selectors, own), &BTreeSet::new()),
+                }
+            }
+        }
+        self.wanted = wanted;
+    }
+
+    /// The namespaces of which a kind is watched now, and [`ALL`].
+    fn scopes(&self, at: usize, wanted: &OfKind) -> BTreeSet<String> {
+        if wanted.selectors.is_empty() {
+            return BTreeSet::new();
+        }
+        let given = &self.section.options.cluster.namespaces;
+        if !given.is_empty() {
+            return given.iter().cloned().collect();
+        }
+        let is_listed = |namespace: &str| {
+            let one = self.watches.get(&(at, namespace.to_owned()));
+            one.is_some_and(|one| one.watched.listed().is_ok())
+        };
+        // What a watch of all tells of already stays with it, and what has one of its own keeps that.
+        let keeps_own = |namespace: &&String| match is_listed(ALL) {
+            true => is_listed(namespace),
+            false => self.watches.contains_key(&(at, (*namespace).clone())),
+        };
+        let (own, others): (Vec<&String>, Vec<&String>) =
+            wanted.namespaces.iter().partition(keeps_own);
+        let room = match is_listed(ALL) {
+            true => 0,
+            false => NAMESPACES_MAX.saturating_sub(own.len()),
+        };
+        let is_short = others.len() > room;
+        let own = own.into_iter().chain(others.into_iter().take(room));
+        let mut scopes: BTreeSet<String> = own.cloned().collect();
+        if wanted.of_all_namespaces || is_short {
+            scopes.insert(ALL.to_owned());
+        }
+        scopes
+    }
+
+    fn begin(&self, kind: &'static Kind, namespace: &str) -> One {
+        let (selection, told) = watch::channel(Selection::default());
         let (client, changed) = (self.client.clone(), self.changed.clone());
         let watched = Arc::new(Watched::start(client, kind, namespace, told, changed));
         One {
             source: PageSource::new(Arc::clone(&watched) as _),
             watched,
-            selectors,
-            pages_needed,
+            selected: Selected::default(),
+            selection,
         }
     }
 
     /// What was listed is a target; what it tells is known when a page of it is stored.
     pub(super) fn seen(&mut self) -> Seen {
+        self.settle();
         let mut seen = Seen {
             targets: Vec::new(),
             are_listed: true,
@@ -129,19 +169,17 @@ impl Watches {
         };
         let mut problems = Vec::new();
         for (at, kind) in KINDS.iter().enumerate() {
-            let mut scopes = BTreeSet::new();
-            let (mut listed, mut why) = (Vec::new(), None);
-            for one in self.of_kind(at) {
-                let scope = one.watched.what().1.to_owned();
+            let (mut scopes, mut why) = (BTreeSet::new(), None);
+            for one in self.watches.range(keys_of(at)).map(|(_, one)| one) {
                 match one.watched.listed() {
                     Ok(()) => {
-                        listed.extend(self.target(one));
-                        if one.watched.stored() >= one.pages_needed {
-                            scopes.insert(scope);
+                        if self.is_stored(one) {
+                            scopes.insert(one.watched.what().1.to_owned());
                         }
+                        seen.targets.extend(self.target(one));
                     }
                     Err(no_kind) if no_kind == NO_SUCH_KIND => {
-                        scopes.insert(scope);
+                        scopes.insert(one.watched.what().1.to_owned());
                         problems.push(format!("{}: {no_kind}", kind.plural));
                     }
                     Err(not_yet) if not_yet.is_empty() => {
@@ -154,28 +192,69 @@ impl Watches {
                     }
                 }
             }
-            if why.is_none() {
-                self.before.remove(&at);
-            }
             seen.are_listed &= why.is_none();
-            if let Some(before) = self.before.get(&at).filter(|before| !before.is_empty()) {
-                // They overlap with what is listed now.
-                scopes = before
-                    .iter()
-                    .map(|one| one.watched.what().1.to_owned())
-                    .collect();
-                listed = before.iter().filter_map(|one| self.target(one)).collect();
-            }
-            seen.targets.extend(listed);
+            // The same reason for as long as an outage takes (S9e).
+            let why = match why {
+                Some(why) => Some(self.whys.entry(at).or_insert(why).clone()),
+                None => {
+                    self.whys.remove(&at);
+                    None
+                }
+            };
+            let own: BTreeSet<&str> = self.own(at).collect();
             seen.partial
-                .extend(partial(&self.section, kind, scopes, why));
+                .extend(partial(&self.section, kind, (scopes, &own), why));
+            seen.partial.extend(self.not_told(at, kind));
         }
         seen.problem = (!problems.is_empty()).then(|| problems.join("; "));
         seen
     }
 
-    fn of_kind(&self, at: usize) -> impl Iterator<Item = &One> {
-        self.watches.range(keys_of(at)).map(|(_, one)| one)
+    /// The namespaces of a kind with a watch of their own.
+    fn own(&self, at: usize) -> impl Iterator<Item = &str> {
+        let keys = self.watches.range(keys_of(at)).map(|(key, _)| &*key.1);
+        keys.filter(|namespace| *namespace != ALL)
+    }
+
+    /// Whether the pages of a target are another process'.
+    fn is_of_others(&self, one: &One) -> bool {
+        let target = self
+            .shard
+            .and_then(|shard| Some((shard, self.target(one)?)));
+        target.is_some_and(|(shard, target)| !shard.owns(&target))
+    }
+
+    fn is_stored(&self, one: &One) -> bool {
+        one.watched.stored() > 0 || self.is_of_others(one)
+    }
+
+    /// What of a kind no stored page was written for: all but what is selected by these. `None` where all was selected.
+    fn not_told(&self, at: usize, kind: &Kind) -> Option<Partial> {
+        let own: BTreeSet<&str> = self.own(at).collect();
+        let of_kind = || self.watches.range(keys_of(at)).map(|(_, one)| one);
+        let is_told = |selector: &[Matcher]| {
+            of_kind().all(|one| {
+                !may_select(selector, one.watched.what().1, &own)
+                    || one.selected.is_told(selector, one.watched.stored())
+                    || one.watched.listed().is_err_and(|why| why == NO_SUCH_KIND)
+                    || self.is_of_others(one)
+            })
+        };
+        if of_kind().next().is_some() && is_told(&[]) {
+            return None;
+        }
+        let wanted = self.wanted.get(at).map_or(&[][..], |of| &of.selectors);
+        let told = wanted.iter().filter(|selector| is_told(selector));
+        Some(Partial {
+            job: KubeState::JOB.to_owned(),
+            is_of_any_name: false,
+            unseen: Unseen {
+                metrics: names_of(kind),
+                namespaces: Namespaces::Any,
+                but: told.cloned().collect(),
+            },
+            why: format!("no page tells yet of the {} that it names", kind.plural),
+        })
     }
 
     fn target(&self, one: &One) -> Option<Target> {
@@ -230,35 +309,57 @@ fn keys_of(at: usize) -> Range<(usize, String)> {
     (at, String::new())..(at + 1, String::new())
 }
 
-/// What is not told of where a kind was listed in these namespaces (all, where one of them is empty), and why, where that is known.
+/// The selectors that may select something in a namespace.
+fn in_namespace(selectors: &[Vec<Matcher>], namespace: &str) -> Vec<Vec<Matcher>> {
+    let none = BTreeSet::new();
+    let selectors = selectors.iter();
+    let fitting = selectors.filter(|selector| may_select(selector, namespace, &none));
+    fitting.cloned().collect()
+}
+
+/// Whether a selector may select something in a namespace, or, of a watch of all, in one but these.
+fn may_select(selector: &[Matcher], namespace: &str, own: &BTreeSet<&str>) -> bool {
+    match (namespaces_of(selector), namespace) {
+        (None, _) => true,
+        (Some(names), ALL) => names.iter().any(|name| !own.contains(name.as_str())),
+        (Some(names), namespace) => names.iter().any(|name| name == namespace),
+    }
+}
+
+/// The metrics of a kind.
+fn names_of(kind: &Kind) -> Vec<String> {
+    let families = kind.families.iter();
+    families.map(|family| family.name.to_owned()).collect()
+}
+
+/// What is not told of where pages of a kind are stored of these namespaces (of all but those with a watch of their `own`, where
+/// one of them is [`ALL`]), and why, where that is known.
 pub(super) fn partial(
     section: &Section,
     kind: &Kind,
-    listed: BTreeSet<String>,
+    (stored, own): (BTreeSet<String>, &BTreeSet<&str>),
     why: Option<String>,
 ) -> Option<Partial> {
-    if listed.contains("") {
+    let given = &section.options.cluster.namespaces;
+    let missing = |all: &mut dyn Iterator<Item = &str>| -> BTreeSet<String> {
+        let missing = all.filter(|name| !stored.contains(*name));
+        missing.map(str::to_owned).collect()
+    };
+    let namespaces = match (given.is_empty(), stored.contains(ALL)) {
+        (false, _) => Namespaces::Of(missing(&mut given.iter().map(String::as_str))),
+        (true, true) => Namespaces::Of(missing(&mut own.iter().copied())),
+        (true, false) => Namespaces::AllBut(stored),
+    };
+    if namespaces == Namespaces::Of(BTreeSet::new()) {
         return None;
     }
-    let given = &section.options.cluster.namespaces;
-    let namespaces = match given.is_empty() {
-        true => Namespaces::AllBut(listed),
-        false => {
-            let missing = given.iter().filter(|name| !listed.contains(*name));
-            let missing: BTreeSet<String> = missing.cloned().collect();
-            if missing.is_empty() {
-                return None;
-            }
-            Namespaces::Of(missing)
-        }
-    };
-    let families = kind.families.iter();
     Some(Partial {
         job: KubeState::JOB.to_owned(),
         is_of_any_name: false,
         unseen: Unseen {
-            metrics: families.map(|family| family.name.to_owned()).collect(),
+            metrics: names_of(kind),
             namespaces,
+            but: Vec::new(),
         },
         why: why.unwrap_or_else(|| format!("{} that it names are not watched yet", kind.plural)),
     })
@@ -268,22 +369,17 @@ pub(super) fn partial(
 struct One {
     source: PageSource,
     watched: Arc<Watched>,
-    selectors: watch::Sender<Vec<Vec<Matcher>>>,
-    /// After so many pages what it tells is known: where it takes the place of others, whose series end with them, one that was
-    /// scraped when they had.
-    pages_needed: usize,
+    selected: Selected,
+    selection: watch::Sender<Selection>,
 }
 
 impl One {
-    /// It tells of these.
-    fn select(&self, selectors: &[Vec<Matcher>]) {
-        self.selectors.send_if_modified(|told| {
-            let news = told.as_slice() != selectors;
-            if news {
-                *told = selectors.to_vec();
-            }
-            news
-        });
+    /// It tells of these, but for what is in namespaces of others.
+    fn select(&mut self, selectors: &[Vec<Matcher>], but: &BTreeSet<String>) {
+        if self.selected.select(selectors, but, self.watched.stored()) {
+            self.watched.await_page(self.selected.all_told_after());
+            self.selection.send_replace(self.selected.now().clone());
+        }
     }
 }
 
@@ -306,11 +402,11 @@ mod tests {
         let nowhere = kube::Config::new("http://127.0.0.1:1".parse().expect("an address"));
         let job = job(&section).expect("its text is ours");
         let client = Client::try_from(nowhere).expect("a client");
-        let mut watches = Watches::new(section, job, client, mpsc::channel(1).0);
+        let mut watches = Watches::new(section, job, (client, None), mpsc::channel(1).0);
         assert!(watches.seen().are_listed, "nobody asks for anything");
         let of = |namespace| Matcher::new(MatchOp::Equal, "namespace", namespace).expect("valid");
-        let mut wanted: Wanted = vec![Vec::new(); KINDS.len()];
-        wanted[0] = vec![vec![of("a")], vec![of("b")]];
+        let mut wanted: Wanted = KINDS.iter().map(|_| OfKind::default()).collect();
+        wanted[0] = OfKind::by(vec![vec![of("a")], vec![of("b")]]);
         watches.watch(wanted);
         let seen = watches.seen();
         assert!(seen.targets.is_empty() && !seen.are_listed && watches.watches.len() == 2);

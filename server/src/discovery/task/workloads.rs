@@ -51,8 +51,8 @@ impl Task {
                 found: self.found_rules.subscribe(),
             };
             let partial = kube_state::nothing_seen(&section);
-            let reader = self.reader.clone();
-            let following = kube_state::run(section.clone(), reader, rules, status.clone(), send);
+            let sees = (self.reader.clone(), self.shard);
+            let following = kube_state::run(section.clone(), sees, rules, status.clone(), send);
             let task = tokio::spawn(async move {
                 let hand_on = async {
                     while let Some(job) = made.recv().await {

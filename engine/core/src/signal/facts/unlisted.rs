@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::labels::Matcher;
+
 /// Jobs whose discovery has given no list since this program started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unlisted {
@@ -37,6 +39,8 @@ pub struct Unseen {
     pub metrics: Vec<String>,
     /// Their label `namespace`.
     pub namespaces: Namespaces,
+    /// Conditions of selectors: what fits all of one of them can be seen all the same.
+    pub but: Vec<Vec<Matcher>>,
 }
 
 /// Values of the label `namespace`.
