@@ -11,7 +11,7 @@ use super::names::TableMetric;
 use super::policy::Absent;
 use super::query::{Selector, SignalQuery};
 use super::scope::{self, Scope};
-use super::shown::{has_series, read_of, reads, reads_page, shows, shows_metric};
+use super::shown::{ShownOnce, has_series, read_of, reads, reads_page, shows, shows_metric};
 
 /// S2b: the reason, if the query reads a series of which whoever writes the page knows that its value is not known.
 pub(super) fn not_known<'a>(
@@ -68,9 +68,10 @@ fn nothing_is_lost(
                 selector.text()
             ));
         }
+        let shown = ShownOnce::new(assessment, target, query);
         for selector in read_of(assessment, target, query) {
             if let Some(lost) = lost_of_table(assessment, target, selector)
-                && !is_replaced(assessment, (scope, target), query, selector, lost)
+                && !is_replaced(assessment, (scope, &shown), query, selector, lost)
             {
                 return Err(why_lost(target, lost, "`absent: zero` says"));
             }
@@ -78,7 +79,7 @@ fn nothing_is_lost(
                 continue;
             }
             if let Some(lost) = lost_of_others(assessment, target, selector)
-                && !is_replaced(assessment, (scope, target), query, selector, lost)
+                && !is_replaced(assessment, (scope, &shown), query, selector, lost)
             {
                 let waiver = match query.selectors.len() {
                     1 => "`or vector(0)` and `absent: zero` say",
@@ -110,15 +111,14 @@ fn why_lost(target: &TargetFacts, lost: &str, waiver: &str) -> String {
 /// has anything of the selector. A pattern of names that reads what is lost, as the selector does, is in part what is left of it.
 fn is_replaced(
     assessment: Assessment<'_>,
-    (scope, target): (&Scope, &TargetFacts),
+    (scope, shown): (&Scope, &ShownOnce<'_>),
     query: &SignalQuery,
     selector: &Selector,
     lost: &str,
 ) -> bool {
     let shows_whole = |at: usize| {
-        let one = &query.selectors[at];
-        let whole = || !reads(assessment, one, lost) && shows(assessment, target, one);
-        reads_page(assessment, target, one).then(whole)
+        let is_left = || reads(assessment, &query.selectors[at], lost);
+        shown.shows(at).map(|shows| shows && !is_left())
     };
     if selector.window_ms > 0 {
         return false; // what was there before is read still, and less of it with every second
@@ -235,5 +235,59 @@ fn why_left_out(target: &TargetFacts, metric: &str, why: WhyLeftOut) -> String {
             "metric_relabel_configs make several lines of {metric} of {of} one series, and only one of them is stored: keep \
              the labels that tell them apart"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::signal::names::FAMILIES;
+    use crate::signal::shown::SEARCHES;
+    use crate::signal::{Class, Policy, State};
+    use crate::{Engine, Format, Limits, ScrapeFacts, TargetSpec, Timestamp};
+
+    /// How often all names of a page are looked at that has lost all that a query reads but the last.
+    fn searches(names: &[&str]) -> usize {
+        let (mut writer, reader) = Engine::new(Limits::default());
+        let query = format!("sum({})", names.join(" or "));
+        let signal = writer.register(&query, Policy::default()).expect("valid");
+        let (_, mut stage) = writer.add_target(TargetSpec::default());
+        let page = |names: &[&str]| {
+            let lines = names.iter().map(|name| format!("{name} 1\n"));
+            lines.collect::<String>()
+        };
+        let kept = page(&names[names.len() - 1..]);
+        let mut at = Timestamp::from_ms(1_000_000);
+        for page in [&page(names), &kept, &kept] {
+            at = Timestamp::from_ms(at.ms() + 60_000);
+            let staged = stage.parse(page.as_bytes(), Format::Text).expect("a page");
+            writer
+                .commit(staged, at, ScrapeFacts::default())
+                .expect("taken");
+        }
+        SEARCHES.set(0);
+        let reading = reader.signal(signal, at, &[]).expect("it stands");
+        assert_eq!(reading.state, State::Value, "what is left is told");
+        SEARCHES.take()
+    }
+
+    /// Of an `or` of 100 sides over a page of 200,000 names each was looked for for each other one at each reading.
+    #[test]
+    fn a_page_is_searched_once_for_each_selector_and_not_for_names() {
+        let own: Vec<String> = (0..80).map(|at| format!("m_{at}")).collect();
+        let own: Vec<&str> = own.iter().map(String::as_str).collect();
+        assert_eq!(searches(&own), 0);
+        let of_gateways = FAMILIES
+            .iter()
+            .filter(|one| one.class == Class::FlowControl && !one.replicated);
+        let of_gateways: Vec<&str> = of_gateways.map(|one| one.names[0].family).collect();
+        for lost in [2, 4, of_gateways.len()] {
+            let names: Vec<&str> = of_gateways[..lost]
+                .iter()
+                .copied()
+                .chain(["kept"])
+                .collect();
+            let found = searches(&names);
+            assert!((lost..=6 * lost).contains(&found), "{lost}: {found}");
+        }
     }
 }

@@ -32,6 +32,11 @@ impl Names {
     /// Whether a metric's series are there whenever its value is known, so that no page proves that one of them is 0 (S4a). A
     /// user's witness says otherwise.
     pub(crate) fn is_never_absent(&self, metric: &str) -> bool {
+        self.family(metric).is_some() && !self.has_absence_witness(metric)
+    }
+
+    /// Whether anything is a witness of a metric's absence ([`Names::absence_witnesses`]).
+    pub(crate) fn has_absence_witness(&self, metric: &str) -> bool {
         let has_witness = |class: Class| match class {
             Class::Engine(engine) => {
                 engines::pack(engine).is_some_and(|pack| !pack.absence.is_empty())
@@ -39,10 +44,10 @@ impl Names {
             Class::Pool => false,
             Class::FlowControl | Class::Request | Class::Inflight => true,
         };
-        let is_users = self.witnesses.iter().any(|(family, _)| family == metric);
-        let family = self.family(metric);
-        !is_users
-            && family.is_some_and(|(family, ..)| family.replicated || !has_witness(family.class))
+        self.witnesses.iter().any(|(family, _)| family == metric)
+            || self
+                .family(metric)
+                .is_some_and(|(family, ..)| !family.replicated && has_witness(family.class))
     }
 
     fn is_users_witness(&self, metric: &str, present: &str) -> bool {

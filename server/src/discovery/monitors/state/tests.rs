@@ -66,7 +66,7 @@ fn jobs(state: &State) -> BTreeMap<String, usize> {
             *jobs.entry(namespace_of(id).to_owned()).or_default() += found.jobs.len();
         }
     }
-    assert_eq!(job_count(&state), jobs.values().sum::<usize>());
+    assert_eq!(job_count(state), jobs.values().sum::<usize>());
     jobs
 }
 
