@@ -169,3 +169,45 @@ fn an_or_excuses_a_name_that_was_never_seen_within_it_and_nothing_else() {
         }
     }
 }
+
+/// A queue was lost, and a constant within the `or` hid what stood beside it: 0 was told of 30.
+#[test]
+fn what_a_constant_hides_is_not_told_for_what_is_lost() {
+    const RUNNING: &str = "vllm:num_requests_running";
+    for (text, told) in [
+        (
+            format!("(sum({WAITING}) or vector(0)) or sum({RUNNING})"),
+            None,
+        ),
+        (
+            format!("sum({WAITING}) or vector(0) or sum({RUNNING})"),
+            None,
+        ),
+        (
+            format!("sum({RUNNING}) or (sum({WAITING}) or vector(0))"),
+            Some(3.0),
+        ),
+        (
+            format!("sum({WAITING}) or (sum({RUNNING}) or vector(0))"),
+            Some(3.0),
+        ),
+        (
+            format!("sum({WAITING}) or sum({RUNNING}) or vector(0)"),
+            Some(3.0),
+        ),
+    ] {
+        let mut scenario = Scenario::new();
+        let signal = scenario.register(&text);
+        let target = scenario.target_with(server("a:1", Retain::All));
+        for _ in 0..3 {
+            scenario.take(target, &page(1, Some(30)));
+        }
+        for _ in 0..700 {
+            scenario.take(target, &page(1, None));
+        }
+        match told {
+            Some(told) => assert_eq!(scenario.reported(signal), value(told), "{text}"),
+            None => unknown(&scenario.reported(signal), &["a:1", "no longer has"]),
+        }
+    }
+}

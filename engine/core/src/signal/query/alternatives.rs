@@ -37,7 +37,8 @@ enum Side {
     All(Vec<Arc<Side>>),
     /// It is there where one of these is.
     Any(Vec<Arc<Side>>),
-    /// It may be empty where what it reads is there: a comparison, or a match with something else.
+    /// It may be empty where what it reads is there: a comparison, a match with something else, or the right side of an `or` whose
+    /// left side ends with a constant, which has its place.
     Filtered(Arc<Side>),
     /// The same, whatever it reads.
     Unsure,
@@ -179,6 +180,10 @@ impl Sides {
         });
         let [left, right] = [&binary.lhs, &binary.rhs].map(|side| self.collect(side));
         if let Some(or) = or {
+            let right = match left.is_never_empty() {
+                true => Arc::new(Side::Filtered(right)),
+                false => right,
+            };
             self.ors[or] = Some([Arc::clone(&left), Arc::clone(&right)]);
             return Arc::new(Side::Any(vec![left, right]));
         }
@@ -412,6 +417,10 @@ mod tests {
             ("sum(a or (b unless c))", false),
             ("sum(a or b * on (x) c)", false),
             ("sum(a) or sum(b) / on (x) sum by (x) (c)", false),
+            ("(sum(a) or vector(0)) or sum(b)", false),
+            ("sum(a) or (vector(0) or sum(b))", false),
+            ("sum(a) or (sum(b) or vector(0))", true),
+            ("sum(a) or (sum(b) or vector(0) or sum(c))", true),
         ] {
             let query = Query::parse(text, &Features::all()).expect(text);
             let of_a = &of_selectors(query.plan())[0];
