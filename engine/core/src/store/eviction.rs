@@ -4,8 +4,8 @@
 //! all ages. Blocks that remain in the least used segments are therefore moved into the others, some at a time. That is rare
 //! and costs about one copy of what is moved.
 
-use super::history::Store;
 use super::slab::{BlockId, PARTIAL_SEGMENTS_BYTES, SEGMENT_BLOCKS};
+use super::store::Store;
 use crate::ids::SeriesId;
 
 impl Store {

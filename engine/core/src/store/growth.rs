@@ -6,9 +6,9 @@
 use hashbrown::HashSet;
 use parking_lot::RwLock;
 
-use super::history::Store;
 use super::postings::{NAME_BYTES, PAIR_BYTES};
 use super::series::SERIES_BYTES;
+use super::store::Store;
 use super::symbols::SYMBOL_BYTES;
 use crate::labels::Labels;
 use crate::limits::WRITE_BATCH_SERIES;

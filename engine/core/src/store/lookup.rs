@@ -1,7 +1,7 @@
 //! What the writer asks about series beside samples: metric names, counter resets, whose they are.
 
-use super::history::Store;
 use super::order::Onward;
+use super::store::Store;
 use crate::ids::SeriesId;
 use crate::labels::{Labels, METRIC_NAME};
 

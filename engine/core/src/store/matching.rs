@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use parking_lot::{RwLock, RwLockReadGuard};
 
 use super::epoch_reclaim::Pin;
-use super::history::Store;
+use super::store::Store;
 use super::symbol::Symbol;
 use crate::ids::{ClockId, SeriesId};
 use crate::labels::{MatchOp, Matcher};

@@ -4,12 +4,15 @@
 //! changed on a page and releases the lock between batches; a reader copies at most `READ_BATCH_SERIES` series per
 //! lock hold and decodes after releasing it.
 //!
+//! * `store` is the type [`Store`], whose methods stand in the files of what they are about.
 //! * Series: `series` (rows), `symbols` (interned strings), `label_shapes` and `label_interner` (label sets),
 //!   `postings` (label index), `matching` (matchers to series ids).
-//! * Samples: `clock` (scrape times), `history` (appending, sealing, retention), `order` (which samples are too late), `codec` (the format), `slab` (the
-//!   memory), `listed` (rows that templates name), `eviction` (giving memory back), `native_histograms`, `exemplars`.
-//! * Reading: `snapshot` (copies for queries), `explicit_times` (samples with times of their own), `visible_ticks`
-//!   (failed scrapes and staleness), `value_runs` (uncompressed runs for compiled signals), `lookup`.
+//! * Samples: `clock` (scrape times), `history` (appending, sealing), `retention` (dropping), `order` (which samples are too
+//!   late), `codec` (the format), `slab` (the memory), `listed` (rows that templates name), `eviction` (giving memory back),
+//!   `native_histograms`, `exemplars`.
+//! * Reading: `selection` (copies for queries), `explicit_times` (samples with times of their own), `visible_ticks`
+//!   (failed scrapes and staleness), `value_runs` (uncompressed runs for compiled signals), `time_range` (of which times there
+//!   is something), `lookup` (what the writer asks beside samples).
 //! * Snapshots: `persist`, `persist_histograms`.
 //! * Families: `families` (type and help).
 //! * Memory: `arena`, `epoch_reclaim` (reuse of ids), `growth` (what series will add).
@@ -35,12 +38,19 @@ mod order;
 mod persist;
 mod persist_histograms;
 mod postings;
+mod retention;
+mod selection;
 mod series;
 mod sharded_table;
 mod slab;
-mod snapshot;
+#[expect(
+    clippy::module_inception,
+    reason = "it is the file of the type `Store`"
+)]
+mod store;
 mod symbol;
 mod symbols;
+mod time_range;
 mod value_runs;
 mod visible_ticks;
 
@@ -50,7 +60,7 @@ pub(crate) use codec::STALE;
 pub(crate) use epoch_reclaim::Pin;
 pub(crate) use families::Families;
 pub(crate) use growth::{AtMost, CountedGrowth, Growth};
-pub(crate) use history::{AppendOutcome, Store};
+pub(crate) use history::AppendOutcome;
 pub(crate) use id_set::{GrowingIdSet, IdSet};
 pub(crate) use lookup::is_counter;
 pub(crate) use matching::{ReadBudget, for_each_match, for_each_match_within};
@@ -61,14 +71,15 @@ pub(crate) use postings::IndexRuns;
 
 pub(crate) use crate::ids::{SeriesId, TargetId};
 pub use exemplars::Exemplar;
-pub use history::Bytes;
 pub(crate) use order::Onward;
 pub(crate) use persist::{Cut, SeriesReader, SeriesWriter};
+pub(crate) use selection::{SelectionSnapshot, Visibility};
 pub(crate) use series::{REMOVALS_CHUNK, Row, Series};
 pub(crate) use slab::SMALL_BLOCK_BYTES;
-pub(crate) use snapshot::{SelectionSnapshot, Visibility};
+pub use store::Bytes;
+pub(crate) use store::Store;
 pub(crate) use visible_ticks::{ClockVisibility, Ticks};
 
 pub(crate) use value_runs::{LabelGroups, ValueRun};
 
-pub use snapshot::PlainView;
+pub use selection::PlainView;

@@ -5,7 +5,7 @@
 //! goes from one clock to another: their times do not follow from one another. Every such move is one of those of this file.
 
 use super::codec::STALE;
-use super::history::Store;
+use super::store::Store;
 use crate::ids::{ClockId, SeriesId};
 
 /// Where a series goes on.

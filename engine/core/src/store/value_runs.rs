@@ -3,8 +3,8 @@
 
 use hashbrown::HashMap;
 
-use super::history::Store;
 use super::slab::BlockId;
+use super::store::Store;
 use super::symbol::Symbol;
 use crate::ids::{ClockId, SeriesId};
 use crate::labels::Labels;

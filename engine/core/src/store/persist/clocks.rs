@@ -4,7 +4,7 @@ use super::Cut;
 use crate::limits::CLOCK_ENTRIES_MAX;
 use crate::limits::{READ_BATCH_BYTES, READ_BATCH_SERIES};
 use crate::store::clock::{Clock, ScrapeEntry};
-use crate::store::history::Store;
+use crate::store::store::Store;
 use crate::wire::{In, WireError, put_bool, put_i, put_list, put_u};
 
 /// Scrapes that are copied at a time.

@@ -14,10 +14,10 @@ use super::Cut;
 use crate::ids::{ClockId, SeriesId};
 use crate::limits::{READ_BATCH_BYTES, READ_BATCH_ROWS, READ_BATCH_SERIES};
 use crate::store::codec::{Encoded, STALE};
-use crate::store::history::Store;
 use crate::store::native_histograms::TimedHistogram;
 use crate::store::series::Row;
 use crate::store::slab::BlockId;
+use crate::store::store::Store;
 use crate::store::symbol::Symbol;
 use crate::store::value_runs::ValueRun;
 

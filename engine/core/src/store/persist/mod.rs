@@ -34,7 +34,7 @@ mod write;
 use hashbrown::HashMap;
 
 use super::clock::Clock;
-use super::history::Store;
+use super::store::Store;
 use crate::ids::ClockId;
 
 pub(crate) use clocks::ClockWriter;

@@ -8,8 +8,8 @@ use super::Cut;
 use super::read::SeriesReader;
 use crate::ids::{ClockId, SeriesId};
 use crate::store::codec::STALE;
-use crate::store::history::Store;
 use crate::store::order::Onward;
+use crate::store::store::Store;
 use crate::wire::{In, WireError, put_i, put_list};
 
 /// The numbers that a file has given, by id: those of series that whoever reads it takes to be present.

@@ -7,12 +7,12 @@ use super::bits::take_bits;
 use crate::ids::{ClockId, SeriesId};
 use crate::labels::Labels;
 use crate::store::codec::STALE;
-use crate::store::history::Store;
 use crate::store::id_set::GrowingIdSet;
 use crate::store::order::Onward;
 use crate::store::persist_histograms;
 use crate::store::series::Series;
 use crate::store::slab::BlockId;
+use crate::store::store::Store;
 use crate::store::symbol::Symbol;
 use crate::wire::{In, WireError, labels_of};
 

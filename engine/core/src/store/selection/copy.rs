@@ -1,117 +1,23 @@
-//! Snapshots for queries: the series of one selector are copied out of the store in batches under the lock, still
-//! compressed, and decoded after the lock is released, series by series.
-//!
-//! A query sees one moment of the store: the end of every clock is recorded when it starts, and nothing later is
-//! read.
+//! Copying, under the lock.
 
 use std::cell::RefCell;
-use std::sync::{Arc, OnceLock};
 
 use hashbrown::HashMap;
 use parking_lot::RwLock;
 
-use super::clock::{Clock, ScrapeEntry};
-use super::codec::{Encoded, STALE};
-use super::explicit_times;
-use super::history::Store;
-use super::label_shapes::Pair;
-use super::matching::{OverBudget, ReadBudget, for_each_match_within};
-use super::native_histograms::{self, HISTOGRAM, TimedHistogram};
-use super::series::Row;
-use super::symbol::Symbol;
-use super::visible_ticks::{ClockVisibility, ClockWindow, Ticks};
+use super::super::clock::{Clock, ScrapeEntry};
+use super::super::label_shapes::Pair;
+use super::super::matching::{OverBudget, ReadBudget, for_each_match_within};
+use super::super::series::Row;
+use super::super::store::Store;
+use super::super::symbol::Symbol;
+use super::super::visible_ticks::{ClockVisibility, ClockWindow, Ticks};
+use super::Visibility;
+use super::snapshot::{Segment, SelectionSnapshot, SnapshotSeries};
 use crate::ids::{ClockId, SeriesId};
 use crate::labels::{Labels, METRIC_NAME};
 use crate::promql::QueryError;
-use crate::promql::select::{LastSample, Projection, Samples, SelectRequest, Selection, View};
-
-/// A view of the store exactly as Prometheus would show it: with stale markers where a series was absent or its target
-/// failed. Cheap to clone. All of its selections show the moment of the first, so that `sum(x) - sum(x)` is 0 while pages are
-/// committed.
-#[derive(Clone)]
-pub struct PlainView {
-    store: Arc<RwLock<Store>>,
-    budget: Option<ReadBudget>,
-    /// The end of each clock when the first selector was read: what was committed since then none of the others sees.
-    ends: Arc<OnceLock<Vec<i64>>>,
-}
-
-impl PlainView {
-    pub(crate) fn new(store: Arc<RwLock<Store>>, budget: Option<ReadBudget>) -> PlainView {
-        PlainView {
-            store,
-            budget,
-            ends: Arc::default(),
-        }
-    }
-}
-
-impl View for PlainView {
-    fn select(&self, request: &SelectRequest<'_>) -> Result<Box<dyn Selection>, QueryError> {
-        let ends = self.ends.get_or_init(|| ends(&self.store.read()));
-        let (store, budget) = (&self.store, self.budget);
-        let snapshot = SelectionSnapshot::copy_until(ends, store, request, &AsScraped, budget)?;
-        Ok(Box::new(snapshot))
-    }
-}
-
-/// How a view presents clocks and values.
-pub(crate) trait Visibility {
-    /// How the series of a clock are presented.
-    fn clock_visibility(&self, clock: ClockId) -> ClockVisibility;
-    /// Whether negative samples of this metric are read as 0.
-    fn clamps_negative(&self, metric: &str) -> bool;
-}
-
-/// The end of each clock.
-fn ends(store: &Store) -> Vec<i64> {
-    store.clocks.iter().map(Clock::next_tick).collect()
-}
-
-struct AsScraped;
-
-impl Visibility for AsScraped {
-    fn clock_visibility(&self, _: ClockId) -> ClockVisibility {
-        ClockVisibility::AsScraped
-    }
-
-    fn clamps_negative(&self, _: &str) -> bool {
-        false
-    }
-}
-
-/// The series of one selector, copied out of the store.
-pub(crate) struct SelectionSnapshot {
-    items: Vec<SnapshotSeries>,
-    segments: Vec<Segment>,
-    data: Vec<u8>,
-    label_bytes: usize,
-    clocks: HashMap<u32, Ticks>,
-    /// By index of the series, ascending: those that have native histograms.
-    native_histograms: Vec<(usize, Vec<TimedHistogram>)>,
-    after_ms: i64,
-    until_ms: i64,
-    /// Whether a page lists a series of which nothing is in the range, because its page states another time.
-    lists_unread: bool,
-}
-
-/// One series of a snapshot: runs in some segments, then the current run.
-struct SnapshotSeries {
-    labels: Labels,
-    segments: std::ops::Range<u32>,
-    clock: ClockId,
-    since: i64,
-    bits: u64,
-    clamp_negative: bool,
-}
-
-/// The ops of one block: heads, then bodies.
-struct Segment {
-    clock: ClockId,
-    first_tick: i64,
-    heads: std::ops::Range<usize>,
-    end: usize,
-}
+use crate::promql::select::{Projection, SelectRequest};
 
 impl SelectionSnapshot {
     /// Copies the series of a request, as far as its memory and the budget go and nobody stops it.
@@ -126,7 +32,7 @@ impl SelectionSnapshot {
     }
 
     /// The same with the ends of clocks as of an earlier moment.
-    fn copy_until(
+    pub(super) fn copy_until(
         ends: &[i64],
         store: &RwLock<Store>,
         request: &SelectRequest<'_>,
@@ -182,144 +88,11 @@ impl SelectionSnapshot {
         })?;
         Ok(copier.snapshot)
     }
-
-    /// Whether the newest page of a target lists a series of which the range has no sample, because the page states a time
-    /// of its own for it.
-    pub(crate) fn lists_unread(&self) -> bool {
-        self.lists_unread
-    }
-
-    /// Bytes that it holds: series, their labels, history.
-    fn held_bytes(&self) -> u64 {
-        let series = self.items.len() * size_of::<SnapshotSeries>();
-        let segments = self.segments.len() * size_of::<Segment>();
-        (series + segments + self.label_bytes + self.data.len()) as u64
-    }
-
-    fn ops(&self, segment: &Segment) -> Encoded<'_> {
-        Encoded {
-            heads: &self.data[segment.heads.clone()],
-            bodies: &self.data[segment.heads.end..segment.end],
-        }
-    }
-
-    /// The value that a series has now.
-    fn push_current(&self, item: &SnapshotSeries, samples: &mut Samples) {
-        let (tick, bits) = (item.since, item.bits);
-        if item.clock == ClockId::EXPLICIT {
-            if tick > self.after_ms && tick <= self.until_ms {
-                samples.times_ms.push(tick);
-                samples.values.push(f64::from_bits(bits));
-            }
-        } else if let Some(ticks) = self.clocks.get(&item.clock.0) {
-            if bits == STALE {
-                ticks.push_absent(tick, samples);
-            } else {
-                ticks.push_run(tick, i64::MAX, bits, samples);
-            }
-        }
-    }
 }
 
-impl Selection for SelectionSnapshot {
-    fn len(&self) -> usize {
-        self.items.len()
-    }
-
-    fn labels(&self, index: usize) -> &Labels {
-        &self.items[index].labels
-    }
-
-    /// A byte of history is about a sample, and so is a tick at which a value stood.
-    fn samples_about(&self) -> usize {
-        let ticks = self.clocks.values().map(Ticks::len).max();
-        self.data.len() + self.items.len().saturating_mul(ticks.unwrap_or(0))
-    }
-
-    fn read(&self, index: usize, samples: &mut Samples) {
-        samples.clear();
-        let item = &self.items[index];
-        for segment in &self.segments[item.segments.start as usize..item.segments.end as usize] {
-            let ops = self.ops(segment);
-            if segment.clock == ClockId::EXPLICIT {
-                let window = (self.after_ms, self.until_ms);
-                explicit_times::push(ops, segment.first_tick, window, samples);
-            } else if let Some(ticks) = self.clocks.get(&segment.clock.0) {
-                ticks.push_ops(segment.first_tick, ops, samples);
-            }
-        }
-        self.push_current(item, samples);
-        if item.clamp_negative {
-            samples.values.iter_mut().for_each(clamp_negative);
-        }
-        if let Some(histograms) = self.histograms_of(index) {
-            native_histograms::fill(samples, histograms);
-        }
-    }
-
-    fn last(&self, index: usize, scratch: &mut Samples) -> Option<LastSample> {
-        let item = &self.items[index];
-        let quick = self
-            .clocks
-            .get(&item.clock.0)
-            .and_then(|ticks| ticks.newest_good());
-        if let Some((tick, time_ms)) =
-            quick.filter(|(tick, _)| item.bits != STALE && item.since <= *tick)
-        {
-            debug_assert!(tick >= item.since);
-            if item.bits == HISTOGRAM {
-                let histograms = self.histograms_of(index)?;
-                let at = histograms.binary_search_by_key(&time_ms, |(at_ms, _)| *at_ms);
-                return Some(LastSample {
-                    time_ms,
-                    value: 0.0,
-                    histogram: Some(Arc::clone(&histograms[at.ok()?].1)),
-                });
-            }
-            let mut value = f64::from_bits(item.bits);
-            if item.clamp_negative {
-                clamp_negative(&mut value);
-            }
-            return Some(LastSample {
-                time_ms,
-                value,
-                histogram: None,
-            });
-        }
-        self.read(index, scratch);
-        let at = scratch.times_ms.len().checked_sub(1)?;
-        let (time_ms, value) = (scratch.times_ms[at], scratch.values[at]);
-        Some(LastSample {
-            time_ms,
-            value,
-            histogram: scratch.histograms.get(at).cloned().flatten(),
-        })
-    }
-}
-
-/// A negative queue length is a known race of the gateway and means an empty queue.
-fn clamp_negative(value: &mut f64) {
-    if *value < 0.0 {
-        *value = 0.0;
-    }
-}
-
-impl SelectionSnapshot {
-    /// The clock of a series; `None` if its samples have explicit timestamps.
-    pub(crate) fn clock(&self, index: usize) -> Option<ClockId> {
-        let clock = self.items[index].clock;
-        (clock != ClockId::EXPLICIT).then_some(clock)
-    }
-
-    fn histograms_of(&self, index: usize) -> Option<&[TimedHistogram]> {
-        if self.native_histograms.is_empty() {
-            return None;
-        }
-        let at = self
-            .native_histograms
-            .binary_search_by_key(&index, |(item, _)| *item);
-        at.ok().map(|at| self.native_histograms[at].1.as_slice())
-    }
+/// The end of each clock.
+pub(super) fn ends(store: &Store) -> Vec<i64> {
+    store.clocks.iter().map(Clock::next_tick).collect()
 }
 
 /// A snapshot being filled.
