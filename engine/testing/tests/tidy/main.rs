@@ -1,9 +1,11 @@
-//! Holds the structure of the repository: import directions, what documentation cites, lengths of functions, words.
+//! Holds the structure of the repository: import directions, what documentation cites, lengths of functions and of
+//! tables of contents, words.
 //!
 //! Each check has a list of exceptions with reasons (`exceptions`). An exception that is not needed any more fails, so the
 //! lists only shrink.
 
 mod cited;
+mod contents;
 mod exceptions;
 mod functions;
 mod imports;
@@ -61,6 +63,16 @@ fn functions_fit_a_screen() {
         "functions of more than 70 lines",
         &found,
         exceptions::LONG_FUNCTIONS,
+    );
+}
+
+#[test]
+fn tables_of_contents_are_short() {
+    let found = contents::longer_than(&Tree::read(), contents::LINES_MAX);
+    check(
+        "lib.rs and mod.rs of more than 200 lines",
+        &found,
+        exceptions::LONG_CONTENTS,
     );
 }
 
