@@ -26,7 +26,7 @@ use crate::serve::{Running, app, auto_reload, descriptors, keda};
 /// After SIGTERM readers are still answered for so long, while they learn that this server is not ready any more.
 const DRAIN: Duration = Duration::from_millis(1_000);
 /// Threads of the APIs. Queries run on others.
-const FACE_THREADS: usize = 2;
+const API_THREADS: usize = 2;
 /// Threads for what blocks and is neither a query nor a call of KEDA's: files, passwords.
 const OTHERS_MAX: usize = 8;
 
@@ -40,7 +40,7 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
         Err(why) => return fail(why),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(FACE_THREADS)
+        .worker_threads(API_THREADS)
         .max_blocking_threads(
             options.settings.query_concurrency_max + keda::EVALUATED_AT_ONCE_MAX + OTHERS_MAX,
         )

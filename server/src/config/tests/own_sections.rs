@@ -7,7 +7,7 @@ use stillwell_engine::signal::{Absent, Nan};
 use super::*;
 
 #[test]
-fn signals_and_the_kubernetes_face_are_read() {
+fn signals_and_the_metrics_apis_are_read() {
     let text = "signals:\n- name: igw_queue_depth\n  expr: sum(q)\n  namespaces: [a]\n  labels: {k: v}\n  hold: 3s\n  restart_grace: 1m\n  absent: zero\n  nan: last\n  jobs: [epp]\nexternal_metrics: {insecure: true}\n";
     let (config, _) = good(text);
     let signal = &config.signals[0];
