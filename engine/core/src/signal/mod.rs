@@ -1,15 +1,23 @@
 //! Signals: queries whose results are kept up to date and judged by the rules of `RULES.md` before they are reported.
 //!
-//! * What is known: `facts` (what each target's pages have shown), `names` (the metric names of gateways, a table),
-//!   `policy` (what a user configures for one signal).
-//! * What follows for a query: `query` (its selectors and its kind), `scope` (which targets count; `carried`: which labels of a
-//!   result say so; `scopes`: those of one answer, `lacking`: whether a part of it lacks a label), `judge` (whether their
-//!   pages are new enough), `absence` (whether an empty result means 0; `known_labels`: what
-//!   the labels of a family say of that; `shown`: what is on a page), `losses` (what a result lacks), `compared` (whether it is empty because comparisons leave out what was measured), `windows` (whether good pages cover what a query looks back to), `grace` (what holds after a restart), `lint`.
-//! * How it is evaluated: `compiled` (incrementally, at each page), `evaluate` and `refresh` (from the plan, without a
-//!   lock), `view` (the store as signals see it; `form`: families under other names), `retain_set` (which metrics are kept).
-//! * `signal` is one signal, `assess` yields its `reading` (`configured`: what a user wants told instead), `objects` that of each object it tells of, `unanswered` whether what has no number may be there, `unlisted` whether all targets are known, `explain` the reasons;
-//!   `registry` holds all signals, and `register` adds one; `persist` is what a snapshot keeps of them, `remembered` of one.
+//! `signal` is one signal, `registry` holds all of them with the facts about their targets, and a `reading` is what callers get.
+//! In the order in which one comes about:
+//!
+//! * What is asked: `query` (its selectors and its kind), `demand` (how it depends on demand), `policy` (what a user configures
+//!   for one signal), `names` (the metric names of gateways and model servers, a table).
+//! * What is known: `facts` (what the pages of each target have shown).
+//! * Which targets count: `scope`, found again by `rescope` (`looks`: when that is due); `scopes` and `candidates` for callers and
+//!   groups (`lacking`: whether a part of the result lacks a label); `carried` (which labels of a result are those of the series).
+//! * How it is evaluated: `compiled` (incrementally, at each page), `evaluate` and `refresh` (from the plan, without a lock), in
+//!   the `view` (the store as signals see it; `form`: families under other names). `retain_set` says which metrics are stored.
+//! * How it is judged: `assess` goes through the result, with an `assessment` as context, and asks `judge` (whether pages are new
+//!   enough), `not_finite` and `nan_as_zero` (whether samples are numbers), `absence` (whether an empty result means 0;
+//!   `known_labels`: what labels say of that), `shown` and `losses` (what a page has, and what a result lacks), `compared`
+//!   (what comparisons leave out), `windows` (whether good pages cover what a query looks back to), `grace` (what holds after a
+//!   restart), `unlisted` (whether all targets are known) and `configured` (what a user wants told instead). `objects` asks the
+//!   same for each of many objects, `unanswered` whether what has no number may be there.
+//! * What is said beside: `explain`, `seen` (what is there instead of what a query names), `lint`.
+//! * `register` adds a signal; `persist` is what a snapshot keeps of all, `remembered` of one.
 
 mod absence;
 mod assess;
