@@ -15,7 +15,6 @@ use crate::promql::QueryError;
 use crate::promql::RecordedRules;
 use crate::store::{SeriesId, Store, TargetId, for_each_match};
 
-use super::names::TableMetrics;
 use super::policy::Policy;
 use super::query::{Selector, SignalQuery};
 use super::reading::SignalId;
@@ -214,14 +213,7 @@ impl SignalRegistry {
             self.facts.track_metric(metric, &self.names);
         }
         self.facts.requirements.add(&query, &self.names);
-        let mut read = query.of_table();
-        if !self.facts.requirements.keep_all() {
-            for metric in query.metrics() {
-                let is_witness = self.names.absence_witnesses(metric);
-                read.add(&TableMetrics::that(is_witness));
-            }
-        }
-        self.facts.look_for_losses(&read);
+        self.facts.look_for_losses(&self.judged_by(&query));
         let assessment = self.assessment(self.now_ms, &[]);
         let scope = scope::of_query(assessment, &query, &policy);
         let changes_ms = scope::changes_at_ms(assessment.facts, &policy, assessment.now_ms);

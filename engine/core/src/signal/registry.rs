@@ -192,6 +192,19 @@ impl SignalRegistry {
         }
     }
 
+    /// The metrics of the names table whose loss concerns a query: those that it reads, and where not all is stored, witnesses of
+    /// their absence.
+    pub(super) fn judged_by(&self, query: &SignalQuery) -> TableMetrics {
+        let mut metrics = query.of_table();
+        if !self.facts.requirements.keep_all() {
+            for metric in query.metrics() {
+                let is_witness = self.names.absence_witnesses(metric);
+                metrics.add(&TableMetrics::that(is_witness));
+            }
+        }
+        metrics
+    }
+
     /// Parses, classifies and compiles the queries of these signals again. Returns those that read something else now.
     fn parse_again(&mut self, which: impl Fn(&Signal) -> bool) -> Vec<SignalQuery> {
         let mut changed = Vec::new();
@@ -204,6 +217,9 @@ impl SignalRegistry {
             let Ok(query) = self.parse(&signal.text) else {
                 continue;
             };
+            let judged_by = self
+                .judged_by(&query)
+                .without(&self.judged_by(&signal.query));
             let SignalRegistry {
                 facts,
                 names,
@@ -217,7 +233,6 @@ impl SignalRegistry {
             for metric in query.metrics() {
                 facts.track_metric(metric, names);
             }
-            let of_table = query.of_table().without(&signal.query.of_table());
             if query.query.plan() != signal.query.query.plan() {
                 facts.requirements.remove(&signal.query, names);
                 facts.requirements.add(&query, names);
@@ -227,7 +242,7 @@ impl SignalRegistry {
                 }
                 changed.push(query.clone());
             }
-            facts.look_for_losses(&of_table);
+            facts.look_for_losses(&judged_by);
             *window_bytes -= signal.window_bytes();
             signal.compiled = Signal::compile(&query);
             signal.query = query;

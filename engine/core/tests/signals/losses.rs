@@ -2,6 +2,7 @@
 
 use stillwell_engine::Retain;
 
+use crate::recorded::rules;
 use crate::scenario::{Gateway, INTERVAL_MS, Reported, Scenario, held, unknown, value};
 use crate::servers::{WAITING, page, restarted, server};
 
@@ -455,14 +456,25 @@ fn a_number_without_the_label_that_is_pinned_is_as_fresh_as_all_that_it_is_of() 
 /// A gateway had shown an idle flow control. Its next page showed nothing of it, and 5 were told of whatever there was.
 #[test]
 fn a_page_that_has_lost_the_witness_of_what_it_never_showed_may_hide_it() {
-    for (retain, is_late) in [
-        (Retain::All, false),
-        (Retain::Signals, false),
-        (Retain::Signals, true),
+    #[derive(Clone, Copy, PartialEq)]
+    enum Asked {
+        Before,
+        Since,
+        ByANewRule,
+    }
+    for (retain, asked) in [
+        (Retain::All, Asked::Before),
+        (Retain::Signals, Asked::Before),
+        (Retain::Signals, Asked::Since),
+        (Retain::Signals, Asked::ByANewRule),
     ] {
         let mut scenario = Scenario::new();
         let sum = "sum(llm_d_epp_flow_control_queue_size)";
-        let first = (!is_late).then(|| scenario.register(sum));
+        let first = match asked {
+            Asked::Before => Some(scenario.register(sum)),
+            Asked::Since => None,
+            Asked::ByANewRule => Some(scenario.register("waiting:sum")),
+        };
         let targets = ["a:1", "b:1"].map(|name| scenario.target_with(server(name, retain)));
         let mut gateway = Gateway {
             prefix: "llm_d_epp",
@@ -482,6 +494,9 @@ fn a_page_that_has_lost_the_witness_of_what_it_never_showed_may_hide_it() {
         };
         rounds(&mut scenario, &idle);
         rounds(&mut scenario, &hiding);
+        if asked == Asked::ByANewRule {
+            scenario.reader.set_recorded(rules(&[("waiting:sum", sum)]));
+        }
         let signal = first.unwrap_or_else(|| scenario.register(sum));
         rounds(&mut scenario, &hiding);
         unknown(&scenario.reported(signal), &["a:1", "no longer has"]);

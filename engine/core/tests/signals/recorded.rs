@@ -6,7 +6,7 @@ use stillwell_engine::promql::{RecordedRule, RecordedRules};
 
 use crate::scenario::{Reported, Scenario, held, unknown, value};
 
-fn rules(rules: &[(&str, &str)]) -> RecordedRules {
+pub(crate) fn rules(rules: &[(&str, &str)]) -> RecordedRules {
     let mut recorded = RecordedRules::default();
     for (name, text) in rules {
         let rule = RecordedRule {
