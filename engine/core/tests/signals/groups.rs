@@ -342,3 +342,36 @@ fn what_would_be_told_whole_is_missing_from_what_is_told_of_a_label_that_it_lack
         }
     }
 }
+
+/// Of two pods of a job one never answered, or not long enough for its window: the other's group was told as all there is.
+#[test]
+fn groups_of_a_target_that_has_none_yet_are_not_left_out() {
+    for query in [
+        "sum by (instance) (my_queue)",
+        "my_queue",
+        "max_over_time((sum by (instance) (my_queue))[1s:1s])",
+        "sum by (instance) (rate(my_total[300ms]))",
+        "sum by (instance) (my_queue) or vector(0)",
+    ] {
+        for pages in [0, 1, 2, 10] {
+            let mut scenario = Scenario::new();
+            let signal = scenario.register(query);
+            let targets = ["a:1", "b:1"].map(|one| scenario.target_with(server(one, Retain::All)));
+            for at in 0..60 {
+                scenario.now_ms += INTERVAL_MS;
+                let page = format!("my_queue 5\nmy_total {at}\n");
+                scenario.take_now(targets[0], &page);
+                match at < pages {
+                    true => scenario.take_now(targets[1], &page),
+                    false => scenario.fail_now(targets[1]),
+                }
+            }
+            unknown(&scenario.reported(signal), &["b:1"]);
+            let of_first = scenario.reported_pinned(signal, &[("instance", "a:1")]);
+            assert!(
+                matches!(of_first, Reported::Value(_)),
+                "{query} {pages}: {of_first:?}"
+            );
+        }
+    }
+}

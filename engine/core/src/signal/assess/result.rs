@@ -57,6 +57,10 @@ impl Signal {
         }
         let mut held = self.held_for_not_known(assessment, &scopes)?;
         let is_whole = held.is_none();
+        if groups.iter().any(|(labels, _)| !labels.is_empty()) {
+            // A target may have groups that are in no result, as one that never answered.
+            self.judge_whole(assessment, &scopes, &mut held)?;
+        }
         let mut elements = Vec::new();
         for (labels, value) in groups {
             self.check_finite(labels, assessment.pins)?;
