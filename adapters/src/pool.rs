@@ -4,7 +4,7 @@
 //! What an autoscaler reads never waits for what somebody asks: reads of signals, queries through `/guarded` and
 //! everything else have places of their own ([`Kind`]), and the threads give way to the rest of the process where a
 //! core is short. Scraping has another runtime, so no query delays it. Of the queries of a kind as many compute at a time as
-//! there are cores ([`Turns`]).
+//! there are cores (`Turns`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};

@@ -38,7 +38,7 @@
 //!
 //! * [`Writer`] changes the engine, [`Reader`] reads it, [`Stage`] parses the pages of one target.
 //! * [`promql`]: the query language (crate `stillwell-promql`), over this store or one of your own.
-//! * [`labels`], [`histogram`], [`time`], [`number_text`]: the data model (crate `stillwell-model`).
+//! * [`labels`](mod@labels), [`histogram`], [`time`], [`number_text`]: the data model (crate `stillwell-model`).
 //! * [`snapshot`]: what the engine holds as bytes, for a restart of the program.
 //! * [`feed`]: the samples of the store in order, for whoever sends them elsewhere.
 //! * [`signal`]: policies, readings, metric names. [`limits`]: every limit with its reason.
