@@ -100,7 +100,8 @@ impl Worker {
     /// Goes on with the target of another worker. Nobody sees a time without its series.
     async fn go_on(&mut self, stage: oneshot::Receiver<Stage>, mut spec: TargetSpec) {
         // It comes when that worker has read the page it is at. Where a fault has lost it, each scrape says so.
-        if let Ok(stage) = stage.await {
+        if let Ok(mut stage) = stage.await {
+            stage.forget_page();
             let mut writer = self.shared.writer.lock();
             spec.not_ready = self.state.is_not_ready();
             let stage = writer.configure_target(stage, spec);

@@ -90,6 +90,22 @@ impl Stage {
         }
     }
 
+    /// Keeps of the newest page only which series it has: the next one is compared as if it were the first. Takes time by the
+    /// lines of the page.
+    pub fn forget_page(&mut self) {
+        let series: Vec<SeriesId> = self.series().collect();
+        self.template = Vec::new();
+        self.restored = series;
+    }
+
+    /// The series of the newest page, of a stage that has forgotten what else was on it.
+    pub(crate) fn into_series(mut self) -> Vec<SeriesId> {
+        if !self.template.is_empty() {
+            self.forget_page();
+        }
+        self.restored
+    }
+
     /// The target that this stage belongs to.
     pub fn target(&self) -> TargetId {
         self.target
