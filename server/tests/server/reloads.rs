@@ -148,9 +148,18 @@ async fn a_target_that_is_scraped_otherwise_keeps_its_series_until_its_next_page
     tells(&running, "waiting for the first scrape").await;
     assert_eq!(queue(&running).await, Some(7.0));
     target.set_page("my_queue 9\n");
-    with(&format!("{rule}  sample_limit: 100\n"));
-    running.app.reload().await.expect("valid");
-    tells(&running, "\"9\"").await;
+    // All is told again when it is there, though its series may be the same.
+    for options in [
+        &format!("{rule}  sample_limit: 100\n"),
+        "  honor_labels: true\n",
+        "  honor_timestamps: false\n",
+        "  retain: signals\n",
+        "",
+    ] {
+        with(options);
+        running.app.reload().await.expect("valid");
+        tells(&running, "\"9\"").await;
+    }
     running.stop().await;
 }
 

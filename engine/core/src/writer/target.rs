@@ -43,7 +43,6 @@ impl Writer {
     /// Several targets are added or change one after the other. Which signals see them is found out once, by
     /// [`Writer::finish_targets`] or with the next page of any, and not for each: that takes time by all targets there are.
     pub fn begin_targets(&mut self) {
-        self.registry.write().facts.changes += 1;
         self.adds_targets = true;
     }
 
@@ -114,7 +113,6 @@ impl Writer {
         self.reserve_clocks(&mut store, target, &spec);
         drop(store);
         let mut registry = self.registry.write();
-        registry.facts.changes += u64::from(!self.adds_targets);
         registry.facts.configure(target, &spec, reads_otherwise);
         if !self.adds_targets {
             registry.rescope();

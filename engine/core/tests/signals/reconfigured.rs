@@ -85,9 +85,9 @@ fn what_a_page_showed_stays_until_the_next_page_or_a_failed_scrape() {
     }
 }
 
-/// `sum(my_queue{model_name="m"})` was 0 for a label that relabelling writes otherwise now, for the old pages proved it.
+/// Until the next page it is not known what the rules of now make of it; then all is told, also where its series are the same.
 #[test]
-fn what_pages_showed_under_other_rules_proves_no_absence() {
+fn a_page_under_other_rules_is_waited_for_and_told_then() {
     let mut scenario = Scenario::new();
     let by_model = scenario.register("sum(my_queue{model_name=\"m\"})");
     let all = scenario.register("sum(my_queue)");
@@ -100,7 +100,16 @@ fn what_pages_showed_under_other_rules_proves_no_absence() {
     unknown(&scenario.reported(all), &["first scrape"]);
     scenario.take(target, PAGE);
     assert_eq!(scenario.reported(all), value(12.0));
-    unknown(&scenario.reported(by_model), &["model_name"]);
+    let honoring = TargetSpec {
+        honor_labels: true,
+        ..spec()
+    };
+    for same in [spec(), honoring] {
+        scenario.configure(target, same);
+        unknown(&scenario.reported(all), &["first scrape"]);
+        scenario.take(target, PAGE);
+        assert_eq!(scenario.reported(all), value(12.0));
+    }
     scenario.configure(target, spec());
     scenario.take(target, PAGE);
     assert_eq!(scenario.reported(by_model), value(7.0));

@@ -19,8 +19,6 @@ pub(crate) struct GroupFacts {
     pub(crate) targets: usize,
     /// Since when it has no target, in milliseconds.
     pub(crate) empty_since_ms: Option<i64>,
-    /// The change of targets at which it forgot what its series have shown.
-    forgot_at: Option<u64>,
 }
 
 impl GroupFacts {
@@ -39,17 +37,6 @@ impl GroupFacts {
     pub(crate) fn values(&self, label: &str) -> impl Iterator<Item = &str> {
         let values = self.values.get(label).into_iter().flatten();
         values.map(|value| &**value)
-    }
-
-    /// Forgets what its series have shown, once in each change of targets: those whose labels are known again stay so.
-    pub(super) fn forget_shown(&mut self, change: u64) {
-        if self.forgot_at == Some(change) {
-            return;
-        }
-        self.forgot_at = Some(change);
-        self.exposed.clear();
-        self.values.clear();
-        self.values_count = 0;
     }
 
     /// Bytes held, about.

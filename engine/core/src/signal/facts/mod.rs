@@ -61,8 +61,6 @@ pub(crate) struct Facts {
     pub(crate) groups: HashMap<String, GroupFacts>,
     /// Label names whose values are remembered, in addition to those of the names table.
     remembered: HashSet<String>,
-    /// Incremented before targets are added or change.
-    pub(crate) changes: u64,
     /// Incremented whenever the scope of a query may have changed.
     pub(crate) epoch: u64,
     /// Incremented whenever a series that some signal may read appears or disappears.
@@ -96,7 +94,6 @@ impl Default for Facts {
             targets: Vec::new(),
             groups: HashMap::new(),
             remembered: HashSet::new(),
-            changes: 0,
             epoch: 0,
             structure: 0,
             structure_of_all: 0,

@@ -56,7 +56,7 @@ impl Facts {
 
     /// Sets the facts of a target whose configuration has changed, or that discovery has found again after a restart of this
     /// program: its scrapes and its process stay, its configuration is that of now. With `reads_otherwise` its pages give other
-    /// series than before: what labels and metrics there were proves nothing any more, and signals wait for its next page.
+    /// series than before, and signals wait for the next one.
     pub(crate) fn configure(&mut self, id: TargetId, spec: &TargetSpec, reads_otherwise: bool) {
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return;
@@ -73,12 +73,6 @@ impl Facts {
         if reads_otherwise {
             (facts.first_attempt_ms, facts.first_good_ms) = (None, None);
             (facts.last, facts.last_good_ms) = (None, None);
-            if let Some(group) = self.groups.get_mut(&facts.group) {
-                group.forget_shown(self.changes);
-                for (name, value) in facts.labels.iter() {
-                    group.add_label_value(name, value);
-                }
-            }
         }
         self.epoch += 1;
         self.record_structure_change_of_all();
