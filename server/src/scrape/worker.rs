@@ -35,8 +35,7 @@ const WRITTEN: &str = "text/plain; version=0.0.4";
 pub(super) enum Begin {
     /// It is a new target, which is not scraped before there is room.
     New(Box<Stage>, Option<watch::Receiver<bool>>),
-    /// The worker of before hands it on, and the target goes on as this says.
-    /// It is not scraped either before there is room.
+    /// The worker of before hands it on, and the target goes on as this says, but not before there is room either.
     GoOn(
         oneshot::Receiver<Stage>,
         Box<TargetSpec>,
@@ -74,17 +73,17 @@ impl Worker {
         mut stop: oneshot::Receiver<Ending>,
         begin: Begin,
     ) {
-        let ending = match begin {
+        let room = match begin {
             Begin::New(stage, room) => {
                 self.read_with(*stage);
-                until_room(room, &mut stop).await
+                room
             }
             Begin::GoOn(stage, spec, room) => {
                 self.go_on(stage, *spec).await;
-                until_room(room, &mut stop).await
+                room
             }
         };
-        let ending = match ending {
+        let ending = match until_room(room, &mut stop).await {
             Some(ending) => ending,
             None => self.scrape_until(ticks, stop).await,
         };
