@@ -116,16 +116,15 @@ fn is_replaced(
     selector: &Selector,
     lost: &str,
 ) -> bool {
-    let shows_whole = |at: usize| {
-        let is_left = || reads(assessment, &query.selectors[at], lost);
-        shown.shows(at).map(|shows| shows && !is_left())
-    };
+    let is_lost = |at: usize| reads(assessment, &query.selectors[at], lost);
+    let shows_whole = |at: usize| shown.shows(at).map(|shows| shows && !is_lost(at));
     if selector.window_ms > 0 {
         return false; // what was there before is read still, and less of it with every second
     }
     let alternatives = &selector.alternatives;
-    alternatives.is_told_beside_others(&shows_whole)
-        || (alternatives.is_told_instead(&shows_whole) && !is_read(assessment, scope, selector))
+    alternatives.is_told_beside_others(&shows_whole, &is_lost)
+        || (alternatives.is_told_instead(&shows_whole, &is_lost)
+            && !is_read(assessment, scope, selector))
 }
 
 /// Whether some target of a scope has series of what a selector reads.

@@ -52,16 +52,27 @@ impl Alternatives {
         self.any(&Read { is_there, is_told }, |_| true)
     }
 
-    /// Whether one of them is told in the place of a selector that nobody has anything of: a comparison may leave nothing.
-    pub(crate) fn is_told_instead(&self, is_there: &dyn Fn(usize) -> Option<bool>) -> bool {
+    /// Whether one of them is told in the place of a selector that nobody has anything of: a comparison may leave nothing. A side
+    /// that reads what is lost, too, does not count: what it yields lacks the same.
+    pub(crate) fn is_told_instead(
+        &self,
+        is_there: &dyn Fn(usize) -> Option<bool>,
+        is_lost: &dyn Fn(usize) -> bool,
+    ) -> bool {
         let is_told = true;
-        self.any(&Read { is_there, is_told }, |_| true)
+        self.any(&Read { is_there, is_told }, |or| !or.other.reads(is_lost))
     }
 
     /// The same of a target's series, where others may have some of what the selector reads.
-    pub(crate) fn is_told_beside_others(&self, is_there: &dyn Fn(usize) -> Option<bool>) -> bool {
+    pub(crate) fn is_told_beside_others(
+        &self,
+        is_there: &dyn Fn(usize) -> Option<bool>,
+        is_lost: &dyn Fn(usize) -> bool,
+    ) -> bool {
         let is_told = true;
-        self.any(&Read { is_there, is_told }, |or| or.is_by_series)
+        self.any(&Read { is_there, is_told }, |or| {
+            or.is_by_series && !or.other.reads(is_lost)
+        })
     }
 
     fn any(&self, read: &Read<'_>, concerns: impl Fn(&Or) -> bool) -> bool {
@@ -97,6 +108,16 @@ impl Side {
                 let any = any.iter().filter_map(|one| one.is_there(read));
                 any.reduce(|one, other| one || other)
             }
+        }
+    }
+
+    /// Whether one of its selectors is such a one, those aside of which it is not known what they leave.
+    fn reads(&self, is_such: &dyn Fn(usize) -> bool) -> bool {
+        match self {
+            Side::Selector(index) => is_such(*index),
+            Side::Unsure => false,
+            Side::Filtered(of) => of.reads(is_such),
+            Side::All(sides) | Side::Any(sides) => sides.iter().any(|one| one.reads(is_such)),
         }
     }
 
@@ -394,7 +415,7 @@ mod tests {
             for one in of_selectors(query.plan()) {
                 assert!(one.stand_in(&|_| Some(true)), "{text}");
                 assert_eq!(
-                    one.is_told_beside_others(&|_| Some(true)),
+                    one.is_told_beside_others(&|_| Some(true), &|_| false),
                     expected,
                     "{text}"
                 );
@@ -426,8 +447,38 @@ mod tests {
             let of_a = &of_selectors(query.plan())[0];
             let all = |_| Some(true);
             assert!(of_a.stand_in(&all), "{text}");
-            assert_eq!(of_a.is_told_instead(&all), is_told, "{text}");
-            assert!(!of_a.is_told_beside_others(&all) || is_told, "{text}");
+            let none = |_| false;
+            assert_eq!(of_a.is_told_instead(&all, &none), is_told, "{text}");
+            assert!(
+                !of_a.is_told_beside_others(&all, &none) || is_told,
+                "{text}"
+            );
+        }
+    }
+
+    /// Of `(sum(a or b) or vector(0)) or sum(b)` with `b` lost, `sum(a)` was told, as if `a` stood in for both.
+    #[test]
+    fn a_side_that_reads_what_is_lost_is_not_told_for_it() {
+        for (text, is_told) in [
+            ("sum(b) or sum(a)", true),
+            ("sum(b) or sum(a or b)", false),
+            ("sum(b) or (sum(a or b) or vector(0))", false),
+            ("sum(b) or sum(a) or sum(a or b)", true),
+            ("b or (a or b)", false),
+        ] {
+            let query = Query::parse(text, &Features::all()).expect(text);
+            let names: Vec<_> = query
+                .selectors()
+                .map(|one| one.matchers[0].value())
+                .collect();
+            let of_b = &of_selectors(query.plan())[0];
+            let shows = |at: usize| Some(names[at] == "a");
+            let lost = |at: usize| names[at] == "b";
+            assert_eq!(of_b.is_told_instead(&shows, &lost), is_told, "{text}");
+            assert!(
+                !of_b.is_told_beside_others(&shows, &lost) || is_told,
+                "{text}"
+            );
         }
     }
 
