@@ -1,7 +1,9 @@
 //! What pages, signals and the writer share about scrapes: what a target is, how much of its page is kept,
 //! and the metrics about a scrape.
 
-use crate::labels::{Labels, RelabelRule};
+use twox_hash::XxHash64;
+
+use crate::labels::{Labels, RelabelRule, RelabelSpec};
 
 /// Which samples of a target's pages are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,13 +63,13 @@ pub struct TargetSpec {
 }
 
 impl TargetSpec {
-    /// Whether a page gives other series, or others of them are stored, than with `before`.
-    pub(crate) fn reads_otherwise(&self, before: &TargetSpec) -> bool {
-        self.honor_labels != before.honor_labels
-            || self.honor_timestamps != before.honor_timestamps
-            || self.metric_relabel != before.metric_relabel
-            || self.histograms != before.histograms
-            || self.retain != before.retain
+    /// A number for the way in which a page is read: with another one the same page gives other series, or others of them are
+    /// stored. It is the same in each run, for a snapshot keeps it.
+    pub(crate) fn reading(&self) -> u64 {
+        let rules: Vec<&RelabelSpec> = self.metric_relabel.iter().map(RelabelRule::spec).collect();
+        let options = (self.honor_labels, self.honor_timestamps, self.histograms);
+        let text = format!("{options:?} {:?} {rules:?}", self.retain);
+        XxHash64::oneshot(0, text.as_bytes())
     }
 
     /// Whether series of the target's pages may replace its labels.

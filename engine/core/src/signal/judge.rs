@@ -46,7 +46,7 @@ pub(crate) fn targets(
         if target.is_fresh(now_ms) {
             continue;
         }
-        let Some(good_ms) = target.last_good_ms else {
+        let Some(good_ms) = target.last_good_ms.filter(|_| !target.awaits_page) else {
             return Verdict::Unknown {
                 why: never_good(target),
             };
@@ -103,7 +103,7 @@ fn unseen<'a>(
     let waits = assessment
         .facts
         .listed()
-        .find(|(_, target)| target.last.is_none());
+        .find(|(_, target)| target.last.is_none() || is_to_be_read(target));
     if let Some((_, target)) = waits {
         return Some(Unseen::Target(target));
     }
@@ -119,7 +119,7 @@ fn unseen<'a>(
         .counting
         .iter()
         .filter_map(|&id| assessment.facts.target(id))
-        .find(|t| t.last_good_ms.is_none());
+        .find(|target| target.is_unknown());
     Some(match unreachable {
         Some(target) => Unseen::Target(target),
         None => Unseen::Metric(missing),
@@ -347,7 +347,25 @@ fn contradicted(target: &TargetFacts, found: &Contradiction<'_>) -> String {
     }
 }
 
+/// Whether it answers, and its next page is the first under its configuration.
+fn is_to_be_read(target: &TargetFacts) -> bool {
+    target.awaits_page && target.last.is_some_and(|(_, good)| good)
+}
+
 fn never_good(target: &TargetFacts) -> String {
+    if is_to_be_read(target) {
+        return format!(
+            "waiting for the first scrape of {} under its new configuration",
+            describe(target)
+        );
+    }
+    if target.awaits_page {
+        return format!(
+            "{} has given no good page under its new configuration: {}; what it shows by that is not known until it does",
+            describe(target),
+            target.first_error
+        );
+    }
     if target.last.is_none() {
         return format!("waiting for the first scrape of {}", describe(target));
     }

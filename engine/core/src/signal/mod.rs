@@ -71,8 +71,8 @@ pub(crate) use evaluate::evaluate;
 #[doc(hidden)]
 pub use evaluate::{Compared, Evaluated, Evaluation};
 pub(crate) use facts::{
-    ChangeKind, CounterMoves, Facts, Gatherer, LeftOut, PageFacts, ProcessFacts, ProcessGatherer,
-    RememberedLabels, RestoredTarget, WhyLeftOut,
+    ChangeKind, CounterMoves, Facts, Gatherer, Learns, LeftOut, PageFacts, ProcessFacts,
+    ProcessGatherer, RememberedLabels, RestoredTarget, WhyLeftOut,
 };
 pub(crate) use names::START_TIME;
 pub(crate) use refresh::refresh;

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use parking_lot::RwLock;
 
 use crate::labels::{METRIC_NAME, Matcher};
@@ -22,8 +22,8 @@ use super::registry::SignalRegistry;
 use super::scope;
 use super::signal::Signal;
 
-/// Values of a label, by the targets that have them.
-type Values = HashMap<TargetId, HashSet<Box<str>>>;
+/// Values of a label, by the targets that have them, each with when the last series ended that had it, in milliseconds.
+type Values = HashMap<TargetId, HashMap<Box<str>, i64>>;
 
 /// Label names of a metric, by the targets that show it.
 type LabelNames = HashMap<TargetId, BTreeSet<Box<str>>>;
@@ -103,9 +103,11 @@ fn learn(registry: &RwLock<SignalRegistry>, store: &RwLock<Store>, (labels, metr
     let mut registry = registry.write();
     for (label, values) in &seen {
         for (&target, values) in values {
-            values
-                .iter()
-                .for_each(|value| registry.facts.add_label_value(target, label, value));
+            for (value, &ended_ms) in values {
+                registry
+                    .facts
+                    .add_label_value_until(target, (label, value), ended_ms);
+            }
         }
     }
     for (metric, targets) in &shown {
@@ -181,8 +183,15 @@ fn values_of(store: &RwLock<Store>, label: &str) -> Values {
             if let Some(value) = store.series.label(id, name) {
                 let values = seen.entry(target).or_default();
                 let text = store.series.symbols.text(value);
-                if values.len() < REMEMBERED_VALUES_MAX && !values.contains(text) {
-                    values.insert(text.into());
+                let ended = || store.clocks[row.clock.index()].at(row.since);
+                let ended_ms = match row.is_present() {
+                    true => i64::MAX,
+                    false => ended().map_or(i64::MIN, |entry| entry.time_ms),
+                };
+                if let Some(known_ms) = values.get_mut(text) {
+                    *known_ms = ended_ms.max(*known_ms);
+                } else if values.len() < REMEMBERED_VALUES_MAX {
+                    values.insert(text.into(), ended_ms);
                 }
             }
         }

@@ -38,10 +38,11 @@ fn by_selector<'a>(
         };
         is_candidate(target)
             && match target.last_good_ms {
-                Some(_) => {
-                    groups.contains(target.group.as_str()) && !shared.is_standby(facts, id, target)
+                Some(_) if groups.contains(target.group.as_str()) => {
+                    !shared.is_standby(facts, id, target)
                 }
-                None => {
+                Some(_) if !target.awaits_page => false,
+                _ => {
                     groups.is_empty()
                         || scope::is_waited_for(assessment, target, policy)
                         || scope::belongs(assessment, target, selector, policy, &groups)

@@ -58,7 +58,7 @@ pub use encode::{Snapshot, Written};
 pub use whole::{Whole, whole};
 
 const MAGIC: &[u8; 8] = b"STLWSNAP";
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 const HEADER_BYTES: usize = 28;
 const SECTION_HEAD_BYTES: usize = 13;
 /// A section of more bytes is no section.

@@ -9,7 +9,7 @@ use super::process::{learn_again, look_at_counters, show_passed_over};
 use super::progress::Progress;
 use crate::exposition::{Placement, Staged};
 use crate::promql::{EvalOptions, QueryError};
-use crate::signal::{ChangeKind, PageFacts, Policy, SignalId, SignalRegistry, refresh, register};
+use crate::signal::{PageFacts, Policy, SignalId, SignalRegistry, refresh, register};
 use crate::store::SeriesId;
 use crate::time::Timestamp;
 use crate::waits::write_soon;
@@ -67,19 +67,19 @@ impl Writer {
         let facts = &mut registry.facts;
         let change = facts.scrape_succeeded(target, at.ms(), value, counters, has_counted);
         let mut tells_all = false;
+        let learns = registry.facts.learns(target, change.as_ref());
         if let Some(kind) = change {
             registry.process_changed(target, &kind, at.ms());
-            let is_other = matches!(
-                kind,
-                ChangeKind::Restarted | ChangeKind::OneOfSeveral { learns: true }
-            );
-            if is_other {
-                let is_whole = kind == ChangeKind::Restarted;
-                tells_all = learn_again(registry, &self.store, staged, progress, is_whole);
-            }
+        }
+        if let Some(learns) = learns {
+            tells_all = learn_again(registry, &self.store, staged, progress, learns);
+            registry.facts.finish_learning(target);
         }
         if registry.facts.take_shows_anew(target) {
             show_passed_over(registry, staged, tells_all);
+        }
+        if learns.is_some() {
+            registry.facts.forget_what_nobody_shows_beside(target);
         }
         registry.rescope_after_page(target);
         let others = registry.evaluate(&self.store, target, at);

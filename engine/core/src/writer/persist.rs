@@ -146,21 +146,29 @@ impl Writer {
 
     /// The restored target with these labels, if there is one, configured anew, with the stage for its pages.
     pub(super) fn claim_target(&mut self, spec: &TargetSpec) -> Option<(TargetId, Stage)> {
-        let unclaimed = &mut self.unclaimed.targets;
-        let at = unclaimed
-            .iter()
-            .position(|(_, labels, _)| *labels == spec.labels)?;
-        let (id, _, series) = unclaimed.swap_remove(at);
+        let (id, series) = self.take_unclaimed(&spec.labels)?;
         let mut registry = self.registry.write();
-        registry.facts.configure(id, spec, false);
+        registry.facts.configure(id, spec);
         if !self.adds_targets {
             registry.rescope();
         }
+        drop(registry);
+        Some((id, self.stage_of(id, spec.clone(), series)))
+    }
+
+    fn take_unclaimed(&mut self, labels: &Labels) -> Option<(TargetId, Vec<SeriesId>)> {
+        let unclaimed = &mut self.unclaimed.targets;
+        let at = unclaimed.iter().position(|(_, of, _)| of == labels)?;
+        let (id, _, series) = unclaimed.swap_remove(at);
+        Some((id, series))
+    }
+
+    fn stage_of(&self, id: TargetId, spec: TargetSpec, series: Vec<SeriesId>) -> Stage {
+        let registry = self.registry.read();
         let needed = registry.facts.requirements.retain_handle();
         drop(registry);
         let lines_max = self.limits.page_lines_max();
-        let stage = Stage::restored(id, spec.clone(), needed, lines_max, series);
-        Some((id, stage))
+        Stage::restored(id, spec, needed, lines_max, series)
     }
 
     /// The stage of a restored target that discovery has not found in time, which has to be removed as of our start: its series
@@ -175,13 +183,13 @@ impl Writer {
         let is_over = now.since_ms(since) >= UNLISTED_KEPT_MS;
         self.unclaimed.look(&self.registry.read().facts, is_over);
         while let Some(labels) = self.unclaimed.gone.pop() {
-            let spec = TargetSpec {
-                labels,
-                ..TargetSpec::default()
-            };
             // It may have been found meanwhile.
-            if let Some((_, stage)) = self.claim_target(&spec) {
-                return Some((stage, since));
+            if let Some((id, series)) = self.take_unclaimed(&labels) {
+                let spec = TargetSpec {
+                    labels,
+                    ..TargetSpec::default()
+                };
+                return Some((self.stage_of(id, spec, series), since));
             }
         }
         None

@@ -10,7 +10,7 @@ use super::progress::Progress;
 use crate::exposition::{Placement, Staged};
 use crate::labels::Labels;
 use crate::limits::READ_BATCH_SERIES;
-use crate::signal::{ProcessFacts, ProcessGatherer, SignalRegistry};
+use crate::signal::{Learns, ProcessFacts, ProcessGatherer, SignalRegistry};
 use crate::store::{IdSet, SeriesId, Store};
 
 /// Gathers what the page tells of its process, if that seems to be another one than before. Every line has a place.
@@ -24,13 +24,12 @@ pub(super) fn gather(
     let value = |id: SeriesId| f64::from_bits(store.read().series.row(id).bits);
     let counters = progress.counters;
     let has_left = |id: SeriesId| progress.has_left(id);
-    if !locked
-        .facts
-        .will_restart(progress.target, value, has_left, counters)
-    {
+    let facts = &locked.facts;
+    if !facts.will_learn(progress.target, value, has_left, counters) {
         return None;
     }
-    let mut gatherer = ProcessGatherer::new(locked.facts.asked());
+    let replaceable = facts.replaceable(progress.target).cloned();
+    let mut gatherer = ProcessGatherer::new(facts.asked(), replaceable);
     drop(locked);
     if let Some(needed) = staged.needed_labels() {
         staged
@@ -60,17 +59,18 @@ pub(super) fn gather(
     Some(gatherer.finish())
 }
 
-/// Learns anew what is constant for a process from the page of the one that answers now, or of several of which one is another.
+/// Learns anew what a page tells of its target, from all series: the page of another process, or one that is read otherwise.
 /// Whether that was gathered before, with the metrics that are passed over.
 pub(super) fn learn_again(
     registry: &mut SignalRegistry,
     store: &RwLock<Store>,
     staged: &mut Staged<'_>,
     progress: &mut Progress,
-    is_whole: bool,
+    learns: Learns,
 ) -> bool {
     let target = progress.target;
-    registry.facts.forget_process(target, is_whole);
+    let replaces = registry.facts.replaceable(target).is_some();
+    registry.facts.forget(target, learns);
     let gathered = progress.process_facts.take();
     if gathered.is_some_and(|page| registry.facts.learn_process(target, &page)) {
         return true;
@@ -78,6 +78,9 @@ pub(super) fn learn_again(
     if let Some(needed) = staged.needed_labels() {
         for labels in &needed {
             registry.facts.learn_again(target, labels);
+            if replaces {
+                registry.facts.learn_replaced(target, labels);
+            }
         }
         return false;
     }
@@ -89,9 +92,15 @@ pub(super) fn learn_again(
             name.is_some_and(|name| store.series.label(id, name).is_some())
         };
         let metric = store.metric_name(id).unwrap_or("");
-        if registry.facts.says_what_was_forgotten(metric, has_label) {
+        let says = registry.facts.says_what_was_forgotten(metric, has_label);
+        if says || replaces {
             let labels = store.series.labels(id);
-            registry.facts.learn_again(target, &labels);
+            if says {
+                registry.facts.learn_again(target, &labels);
+            }
+            if replaces {
+                registry.facts.learn_replaced(target, &labels);
+            }
         }
     }
     false

@@ -99,7 +99,6 @@ impl Writer {
     pub fn configure_target(&mut self, stage: Stage, spec: TargetSpec) -> Stage {
         let target = stage.target();
         debug_assert!(spec.labels == stage.spec().labels, "it is another target");
-        let reads_otherwise = spec.reads_otherwise(stage.spec());
         let state = &mut self.targets[target.index()];
         state.report_labels = report_labels(&spec);
         state.limits = report_limits(&spec);
@@ -113,7 +112,7 @@ impl Writer {
         self.reserve_clocks(&mut store, target, &spec);
         drop(store);
         let mut registry = self.registry.write();
-        registry.facts.configure(target, &spec, reads_otherwise);
+        registry.facts.configure(target, &spec);
         if !self.adds_targets {
             registry.rescope();
         }

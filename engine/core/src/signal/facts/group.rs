@@ -11,9 +11,15 @@ use crate::store::TargetId;
 pub(crate) struct GroupFacts {
     /// Metrics that any of its targets ever exposed.
     pub(crate) exposed: HashSet<Box<str>>,
-    /// Label values that any of its series ever had.
+    /// Label values that any of its series ever had, under the rules by which its pages are read now.
     pub(super) values: HashMap<Box<str>, HashSet<Box<str>>>,
     values_count: usize,
+    /// How often they were forgotten because the pages of a target are read otherwise.
+    pub(super) values_version: u64,
+    /// How many of its targets await a page ([`TargetFacts::awaits_page`](super::TargetFacts)).
+    pub(super) awaiting: usize,
+    /// Some have since it was looked what of `exposed` nobody shows any more.
+    pub(super) is_reconfigured: bool,
     /// The last known holder of each lease. Other groups may use the same names.
     pub(super) holders: HashMap<String, TargetId>,
     pub(crate) targets: usize,
@@ -54,6 +60,13 @@ impl GroupFacts {
     /// Whether a metric is remembered that no signal reads.
     pub(super) fn has_room_for(&self, metric: &str) -> bool {
         self.exposed.len() < REMEMBERED_METRICS_MAX && metric.len() <= REMEMBERED_TEXT_BYTES_MAX
+    }
+
+    /// Forgets all values: each target tells its own again with its next page.
+    pub(super) fn forget_values(&mut self) {
+        self.values.clear();
+        self.values_count = 0;
+        self.values_version += 1;
     }
 
     /// Adds a value of a label, up to `REMEMBERED_VALUES_MAX` in all.

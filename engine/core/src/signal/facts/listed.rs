@@ -18,6 +18,10 @@ impl Facts {
         for (name, value) in spec.labels.iter() {
             group.add_label_value(name, value);
         }
+        let facts = TargetFacts {
+            values_version: group.values_version,
+            ..facts
+        };
         if self.targets.len() <= id.index() {
             self.targets.resize_with(id.index() + 1, || None);
         }
@@ -39,10 +43,12 @@ impl Facts {
         if let Some(group) = self.groups.get_mut(&facts.group) {
             group.holders.retain(|_, holder| *holder != id);
             group.targets -= 1;
+            group.awaiting -= usize::from(facts.awaits_page);
             if group.targets == 0 {
                 group.empty_since_ms = Some(at_ms);
             }
         }
+        self.forget_what_nobody_shows(&facts.group);
     }
 
     /// Notes whether discovery calls a target ready.

@@ -11,10 +11,12 @@
 //!   queries).
 //! * after each scrape: `scrapes`, `sources_down` (what is not known of sources behind the page), `replicated` (series
 //!   that another target has), `left_out` (lines of which another one with the same labels is stored).
+//! * when its configuration changes: `configured` (also what is learned again from all series of a page).
 //! * `persist` is what a snapshot keeps.
 
 mod away;
 mod change;
+mod configured;
 mod gathered;
 mod group;
 mod left_out;
@@ -42,6 +44,7 @@ use super::query::Selector;
 use super::retain_set::{RetainRequirements, Retained};
 
 pub(crate) use change::{ChangeKind, CounterMoves};
+pub(crate) use configured::Learns;
 pub(crate) use gathered::{Gatherer, PageFacts, RememberedLabels};
 pub(crate) use group::GroupFacts;
 pub(crate) use left_out::{LeftOut, WhyLeftOut, may_fit};

@@ -53,30 +53,6 @@ impl Facts {
         self.groups.insert(name, group);
         Ok(())
     }
-
-    /// Sets the facts of a target whose configuration has changed, or that discovery has found again after a restart of this
-    /// program: its scrapes and its process stay, its configuration is that of now. With `reads_otherwise` its pages give other
-    /// series than before, and signals wait for the next one.
-    pub(crate) fn configure(&mut self, id: TargetId, spec: &TargetSpec, reads_otherwise: bool) {
-        let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
-            return;
-        };
-        let new = TargetFacts::new(spec);
-        let reads_otherwise = reads_otherwise || facts.retain != new.retain;
-        (facts.interval_ms, facts.retain, facts.may_replace) =
-            (new.interval_ms, new.retain, new.may_replace);
-        facts.not_ready = new.not_ready;
-        // Of one of an earlier run it is not known any more which signals needed which of its samples.
-        if std::mem::take(&mut facts.is_unclaimed) && facts.retain == Retain::Signals {
-            facts.first_good_ms = None;
-        }
-        if reads_otherwise {
-            (facts.first_attempt_ms, facts.first_good_ms) = (None, None);
-            (facts.last, facts.last_good_ms) = (None, None);
-        }
-        self.epoch += 1;
-        self.record_structure_change_of_all();
-    }
 }
 
 impl TargetFacts {
@@ -119,6 +95,7 @@ impl TargetFacts {
         put_list(out, gone.iter(), |out, metric| put_text(out, metric));
         put_list(out, self.shown_others.hashes(), put_u);
         put_bool(out, self.shown_others.has_more());
+        put_option(out, self.reading.filter(|_| !self.awaits_page), put_u);
     }
 }
 
@@ -185,6 +162,7 @@ impl RestoredTarget {
         facts.lost_others = others.map(Into::into).collect();
         let hashes = bytes.list(In::u)?;
         facts.shown_others = OtherNames::restored(hashes.into_iter(), bytes.bool()?);
+        facts.reading = bytes.option(In::u)?;
         Ok(RestoredTarget {
             spec,
             facts,
@@ -211,6 +189,7 @@ impl RestoredTarget {
             NOT_SCRAPED_YET.clone_into(&mut saved.error);
             NOT_SCRAPED_YET.clone_into(&mut saved.first_error);
         }
+        saved.values_version = learned.values_version;
         saved.metrics = std::mem::take(&mut learned.metrics);
         saved.names_seen = learned.names_seen.clone();
         saved.shown_labels = std::mem::take(&mut learned.shown_labels);
@@ -231,7 +210,11 @@ impl RestoredTarget {
             let known = leases.iter().find(|(name, _)| name == lease);
             *leads = known.is_some_and(|(_, leads)| *leads);
         }
+        let awaits_page = saved.reading.is_none();
         *learned = saved;
+        if awaits_page {
+            facts.await_page(id);
+        }
         facts.update_losses(id);
         facts.epoch += 1;
     }

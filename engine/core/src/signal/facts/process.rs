@@ -5,6 +5,7 @@
 //! tell little: label names of metrics that signals read, pools, values of few labels. So those that tell something that none before
 //! them told are picked here, by whoever holds no lock for long, and learned with the commit.
 
+use std::collections::BTreeSet;
 use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
@@ -22,6 +23,7 @@ use crate::store::{SeriesId, TargetId};
 pub(crate) struct ProcessFacts {
     asked: Asked,
     told: Vec<Labels>,
+    replaced: BTreeSet<Box<str>>,
     shown: TableMetrics,
     /// Of those that are passed over.
     shown_others: OtherNames,
@@ -36,6 +38,8 @@ pub(crate) struct Asked {
 /// Picks the series of [`ProcessFacts`]. Texts are known by their hashes.
 pub(crate) struct ProcessGatherer {
     found: ProcessFacts,
+    /// Labels of the target, where it is not known which of them its series replace.
+    replaceable: Option<Labels>,
     hasher: DefaultHashBuilder,
     metrics: HashMap<u64, Metric>,
     names: HashSet<(u64, u64)>,
@@ -51,11 +55,13 @@ struct Metric {
 }
 
 impl ProcessGatherer {
-    pub(crate) fn new(asked: Asked) -> ProcessGatherer {
+    pub(crate) fn new(asked: Asked, replaceable: Option<Labels>) -> ProcessGatherer {
         ProcessGatherer {
+            replaceable,
             found: ProcessFacts {
                 asked,
                 told: Vec::new(),
+                replaced: BTreeSet::new(),
                 shown: TableMetrics::default(),
                 shown_others: OtherNames::default(),
             },
@@ -76,7 +82,18 @@ impl ProcessGatherer {
     ) {
         let hash = |text: &str| self.hasher.hash_one(text);
         let of = hash(metric);
-        let ProcessFacts { asked, shown, .. } = &mut self.found;
+        let ProcessFacts {
+            asked,
+            shown,
+            replaced,
+            ..
+        } = &mut self.found;
+        for (label, value) in self.replaceable.iter().flat_map(Labels::iter) {
+            let mut own = pairs.clone();
+            if !replaced.contains(label) && !own.any(|pair| pair == (label, value)) {
+                replaced.insert(label.into());
+            }
+        }
         let kind = *self.metrics.entry(of).or_insert_with(|| {
             TableMetric::of(metric)
                 .into_iter()
@@ -133,8 +150,9 @@ impl Facts {
         }
     }
 
-    /// Whether a page that is about to be shown comes from another process than the one before; see [`Facts::scrape_succeeded`].
-    pub(crate) fn will_restart(
+    /// Whether something will be learned again from all series of a page that is about to be shown: it comes from another process
+    /// than the one before, see [`Facts::scrape_succeeded`], or is read otherwise.
+    pub(crate) fn will_learn(
         &self,
         id: TargetId,
         value: impl Fn(SeriesId) -> f64,
@@ -144,7 +162,8 @@ impl Facts {
         let Some(facts) = self.target(id) else {
             return false;
         };
-        facts.is_restart(&value, counters)
+        self.tells_again(facts)
+            || facts.is_restart(&value, counters)
             || (counters.fell && !facts.pools.is_empty())
             || facts.starts.is_one_other(value, has_left)
     }
@@ -154,6 +173,7 @@ impl Facts {
         let ProcessFacts {
             asked,
             told,
+            replaced,
             shown,
             shown_others,
         } = page;
@@ -165,6 +185,7 @@ impl Facts {
         if is_complete {
             told.iter().for_each(|labels| self.learn_again(id, labels));
             if let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) {
+                facts.replaced.extend(replaced.iter().cloned());
                 facts.shown.add(shown);
                 facts.shown_others.add(shown_others);
             }
@@ -220,7 +241,7 @@ mod tests {
                 })
                 .collect();
             let (mut gathered, mut by_line) = (facts(), facts());
-            let mut gatherer = ProcessGatherer::new(gathered.asked());
+            let mut gatherer = ProcessGatherer::new(gathered.asked(), None);
             for labels in &lines {
                 let metric = labels.metric_name().expect("has one");
                 gatherer.look_at(metric, labels.iter(), || labels.clone());

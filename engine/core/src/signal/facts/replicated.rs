@@ -21,6 +21,11 @@ impl Replicated {
         self.shown.of(metric).is_some()
     }
 
+    /// The samples of those, as far as they are known by their labels.
+    pub(super) fn samples(&self) -> impl Iterator<Item = &Labels> {
+        self.shown.samples()
+    }
+
     /// The metrics of those.
     pub(crate) fn metrics(&self) -> impl Iterator<Item = &str> {
         self.shown.iter().map(|(metric, _)| metric)

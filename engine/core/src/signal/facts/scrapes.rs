@@ -47,6 +47,9 @@ impl Facts {
         }
         // Of a page without a start time, or with several, counters tell more.
         let says_start = facts.starts.only().is_some() && !facts.starts.is_empty();
+        if facts.awaits_page {
+            facts.left.clear(); // by other rules: nothing has left
+        }
         let (left, of_sources) = facts.take_left();
         let has = |metric: &str| facts.metrics.get(metric).copied().unwrap_or(0);
         let mut gone = left.iter().filter(|(metric, _)| has(metric) == 0);
@@ -138,14 +141,16 @@ impl TargetFacts {
             }
             self.gaps.push_back((before_ms, at_ms));
         }
-        let is_first = self.first_good_ms.is_none();
+        let is_first = self.first_good_ms.is_none() || self.awaits_page;
         let may_lead_again =
             !self.leases.is_empty() && self.last.is_some_and(|(_, is_good)| !is_good);
         if is_first && self.restored_ms.is_none() {
             self.answered_before_ready = self.never_ready;
         }
         self.restored_ms = None;
-        self.first_good_ms.get_or_insert(at_ms);
+        if is_first {
+            self.first_good_ms = Some(at_ms);
+        }
         self.first_attempt_ms.get_or_insert(at_ms);
         self.process_since_ms.get_or_insert(at_ms);
         self.last = Some((at_ms, true));

@@ -20,15 +20,28 @@ impl Facts {
             && self.remembered.insert(label.to_owned())
     }
 
-    /// Adds a label value that a series of the target has to the values of its group.
-    pub(crate) fn add_label_value(&mut self, id: TargetId, label: &str, value: &str) {
+    /// Adds a label value that series of the target have had until then to the values of its group.
+    pub(crate) fn add_label_value_until(
+        &mut self,
+        id: TargetId,
+        (label, value): (&str, &str),
+        ended_ms: i64,
+    ) {
         let Some(facts) = self.targets.get(id.index()).and_then(Option::as_ref) else {
             return;
         };
         let Some(group) = self.groups.get_mut(&facts.group) else {
             return;
         };
-        group.add_label_value(label, value);
+        // One that has to tell its values again does so with its next page; those of pages that were read otherwise are none.
+        let is_told = !facts.awaits_page && facts.values_version == group.values_version;
+        if is_told
+            && facts
+                .first_good_ms
+                .is_none_or(|first_ms| ended_ms > first_ms)
+        {
+            group.add_label_value(label, value);
+        }
     }
 
     /// A series has appeared on the page. `before` are the labels of the one that appeared last, if it is on the same page:
@@ -112,23 +125,6 @@ impl Facts {
             }
             _ => {}
         }
-    }
-
-    /// Another process serves the target: removes the facts that are constant for a process. The caller then calls
-    /// [`Facts::learn_again`] with every series of the page.
-    ///
-    /// Where only one of several is another (`is_whole` is false), what the page has lost stays lost.
-    pub(crate) fn forget_process(&mut self, id: TargetId, is_whole: bool) {
-        let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
-            return;
-        };
-        facts.shown_labels.clear();
-        if is_whole {
-            facts.lose_nothing();
-        }
-        facts.pools.clear();
-        self.epoch += 1;
-        self.record_structure_change_of_all();
     }
 
     /// Whether a series contributes to the facts that [`Facts::forget_process`] removes.

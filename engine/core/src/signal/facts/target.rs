@@ -37,6 +37,12 @@ pub(crate) struct TargetFacts {
     pub(crate) added_ms: i64,
     /// Whether series of its pages may replace the target's labels.
     pub(super) may_replace: bool,
+    /// How its pages are read ([`TargetSpec::reading`]); `None` where a snapshot was written before the first page that was.
+    pub(super) reading: Option<u64>,
+    /// It has given good pages, but none since they are read otherwise: what the rules of now make of them is not known.
+    pub(crate) awaits_page: bool,
+    /// As of which [`GroupFacts::values_version`](super::GroupFacts) it has told its label values.
+    pub(super) values_version: u64,
     pub(crate) first_good_ms: Option<i64>,
     /// Discovery had never called it ready when it gave its first good page.
     pub(super) answered_before_ready: bool,
@@ -131,6 +137,9 @@ impl TargetFacts {
             never_ready: spec.not_ready,
             added_ms: i64::MIN,
             may_replace: spec.may_replace_labels(),
+            reading: Some(spec.reading()),
+            awaits_page: false,
+            values_version: 0,
             first_good_ms: None,
             answered_before_ready: false,
             first_attempt_ms: None,
@@ -335,9 +344,15 @@ impl TargetFacts {
         HOLD_MS_MIN.max(self.interval_ms.saturating_mul(3))
     }
 
-    /// S2a: the newest finished scrape was good, and not too long ago.
+    /// Whether no good page tells what it shows under its configuration.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.last_good_ms.is_none() || self.awaits_page
+    }
+
+    /// S2a: the newest finished scrape was good, under the configuration of now, and not too long ago.
     pub(crate) fn is_fresh(&self, now_ms: i64) -> bool {
         self.last.is_some_and(|(_, good)| good)
+            && !self.awaits_page
             && self
                 .last_good_ms
                 .is_some_and(|good_ms| now_ms.saturating_sub(good_ms) <= 2 * self.interval_ms)

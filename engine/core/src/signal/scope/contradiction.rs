@@ -87,10 +87,12 @@ pub(crate) fn contradiction<'a>(
     })
 }
 
-/// Whether the present process of a target has named pools, all of which are known, and none of these.
+/// Whether the present process of a target has named pools, all of which are known, and none of these. How it names them by other
+/// rules is not known before its first page under them.
 fn serves_none(target: &TargetFacts, is_wanted: impl Fn(&str) -> bool) -> bool {
     let pools = &target.pools;
-    !pools.is_empty()
+    !target.awaits_page
+        && !pools.is_empty()
         && pools.len() < POOLS_PER_TARGET_MAX
         && !pools.iter().any(|pool| is_wanted(pool))
 }

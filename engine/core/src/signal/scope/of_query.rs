@@ -57,7 +57,7 @@ pub(in crate::signal) fn among<'a, T: Iterator<Item = (TargetId, &'a TargetFacts
             .filter(|(_, target)| {
                 let group = target.group.as_str();
                 groups.contains(group)
-                    || (target.last_good_ms.is_none()
+                    || (target.is_unknown()
                         && !shared.is_well_known(facts, target, assessment.now_ms))
             })
             .collect();
@@ -65,7 +65,9 @@ pub(in crate::signal) fn among<'a, T: Iterator<Item = (TargetId, &'a TargetFacts
             target.last_good_ms.is_some() && groups.contains(target.group.as_str())
         });
         for (id, target) in candidates {
-            let is_new = target.last_good_ms.is_none();
+            // Of one whose pages are read otherwise than before it is known what its group has shown.
+            let is_of_group = || groups.contains(target.group.as_str());
+            let is_new = target.last_good_ms.is_none() || (target.awaits_page && !is_of_group());
             let waits = is_new && is_waited_for(assessment, target, policy);
             let is_given_up = is_new
                 && satisfied

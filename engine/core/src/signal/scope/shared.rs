@@ -108,7 +108,7 @@ impl<'a> Shared<'a> {
 
 pub(super) fn answering_since_ms(facts: &Facts) -> HashMap<&str, i64> {
     let mut since_ms: HashMap<&str, i64> = HashMap::new();
-    for (_, target) in facts.listed() {
+    for (_, target) in facts.listed().filter(|(_, one)| !one.awaits_page) {
         if let Some(good_ms) = target.first_good_ms.or(target.last_good_ms) {
             let earliest = since_ms.entry(&target.group).or_insert(good_ms);
             *earliest = good_ms.min(*earliest);

@@ -15,7 +15,7 @@ pub(crate) fn changes_at_ms(facts: &Facts, policy: &Policy, now_ms: i64) -> Opti
     let mut answering = None;
     let mut next_ms: Option<i64> = None;
     for (_, target) in facts.listed() {
-        if target.last_good_ms.is_some() {
+        if !target.is_unknown() {
             continue;
         }
         let answering = answering.get_or_insert_with(|| answering_since_ms(facts));
