@@ -14,4 +14,7 @@ pub(super) struct Looks {
     pub(super) at_ms: Option<i64>,
     /// Targets whose pages have come since, and were not seen by signals whose scopes may have to show them.
     pub(super) late: Vec<TargetId>,
+    /// How many there were.
+    #[cfg(test)]
+    pub(super) count: usize,
 }

@@ -21,6 +21,10 @@ impl SignalRegistry {
         if self.looks.epoch == self.facts.epoch && !is_due {
             return;
         }
+        #[cfg(test)]
+        {
+            self.looks.count += 1;
+        }
         self.looks.epoch = self.facts.epoch;
         self.looks.at_ms = Some(self.now_ms);
         self.rescope_ms = None;
@@ -52,6 +56,13 @@ impl SignalRegistry {
 
     /// The same after a page of a target, or a moment later where it is a large look and there was one a moment ago.
     pub(crate) fn rescope_after_page(&mut self, target: TargetId) {
+        if !self.rescope_soon() {
+            self.looks.late.push(target);
+        }
+    }
+
+    /// The same where it is no page that has changed something. False: the look is yet to come.
+    pub(crate) fn rescope_soon(&mut self) -> bool {
         let pairs = self.signals.len().saturating_mul(self.facts.targets.len());
         let again_ms = self
             .looks
@@ -59,17 +70,25 @@ impl SignalRegistry {
             .map(|at_ms| at_ms.saturating_add(RESCOPE_SOON_MS));
         let again_ms = again_ms.filter(|again_ms| pairs > AT_ONCE_MAX && *again_ms > self.now_ms);
         let Some(again_ms) = again_ms else {
-            return self.rescope();
+            self.rescope();
+            return true;
         };
-        if self.looks.epoch != self.facts.epoch {
-            self.looks.late.push(target);
+        let is_needed = self.looks.epoch != self.facts.epoch;
+        if is_needed {
             self.rescope_ms = self.rescope_ms.into_iter().chain([again_ms]).min();
         }
+        !is_needed
     }
 
     /// Pages that wait for the next look, and when the last was.
     #[cfg(test)]
     pub(crate) fn looks(&self) -> (usize, Option<i64>) {
         (self.looks.late.len(), self.looks.at_ms)
+    }
+
+    /// How many looks there were.
+    #[cfg(test)]
+    pub(crate) fn looks_count(&self) -> usize {
+        self.looks.count
     }
 }

@@ -34,7 +34,7 @@ impl Writer {
         let registry = &mut *guard;
         registry.advance_to(at.ms());
         let any_reports = std::mem::take(&mut self.reports_appeared);
-        registry.facts.reports_appeared(any_reports);
+        registry.facts.reports_changed(any_reports);
         let reports_itself = self.targets[target.index()].reports_itself();
         registry.facts.note_reports(target, reports_itself);
         let not_known = std::mem::take(&mut staged.not_known);

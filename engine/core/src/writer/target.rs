@@ -94,8 +94,10 @@ impl Writer {
 
     /// Goes on with a target under another configuration that leaves its labels as they are: its series stay until its next
     /// page, or until a scrape of it fails. Where the same page would now give other series, or others of them are kept, signals
-    /// wait for that page. Returns the stage with which its pages are parsed from now on. It takes little time where
-    /// [`Stage::forget_page`] went before.
+    /// wait for that page. Returns the stage with which its pages are parsed from now on.
+    ///
+    /// It takes time by the series of the page where [`Stage::forget_page`] did not go before; and where something changes by
+    /// which signals see their targets, a look at all signals and all targets, which targets that follow one another share.
     pub fn configure_target(&mut self, stage: Stage, spec: TargetSpec) -> Stage {
         let target = stage.target();
         debug_assert!(spec.labels == stage.spec().labels, "it is another target");
@@ -104,6 +106,7 @@ impl Writer {
         state.limits = report_limits(&spec);
         let not_reported = state.report.iter_mut().skip(state.report_labels.len());
         let not_reported: Vec<SeriesId> = not_reported.filter_map(Option::take).collect();
+        let reports_less = !not_reported.is_empty();
         let mut store = self.store.write();
         let tick = store.clocks[ClockId::report_of(target).index()].next_tick();
         for id in not_reported {
@@ -112,9 +115,10 @@ impl Writer {
         self.reserve_clocks(&mut store, target, &spec);
         drop(store);
         let mut registry = self.registry.write();
+        registry.facts.reports_changed(reports_less);
         registry.facts.configure(target, &spec);
         if !self.adds_targets {
-            registry.rescope();
+            registry.rescope_soon();
         }
         let needed = registry.facts.requirements.retain_handle();
         drop(registry);
@@ -170,7 +174,7 @@ impl Writer {
         drop(store);
         let mut registry = self.registry.write();
         let any_reports = std::mem::take(&mut self.reports_appeared);
-        registry.facts.reports_appeared(any_reports);
+        registry.facts.reports_changed(any_reports);
         let reports_itself = self.targets[target.index()].reports_itself();
         registry.facts.note_reports(target, reports_itself);
         let others = registry.scrape_failed(&self.store, target, at, (error, facts.answered));
@@ -195,4 +199,76 @@ fn report_labels(spec: &TargetSpec) -> Vec<Labels> {
     names
         .map(|name| Mapper::report_labels(spec, name))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::labels::Labels;
+    use crate::signal::Policy;
+    use crate::{Engine, Format, Limits};
+
+    use super::*;
+
+    const START_MS: i64 = 1_800_000_000_000;
+    const SIGNALS: usize = 60;
+    const TARGETS: usize = 1_000;
+
+    /// A reload of one option had each target of its job looked at by all signals with all targets, as pages came.
+    #[test]
+    fn targets_that_are_configured_otherwise_share_a_look_and_need_none_where_no_scope_changes() {
+        let (mut writer, _reader) = Engine::new(Limits::default());
+        let when_read = Policy {
+            when_read: true,
+            ..Policy::default()
+        };
+        for at in 0..SIGNALS {
+            let query = format!("max(m) + {at}");
+            let registered = writer.register(&query, when_read.clone());
+            registered.expect("valid");
+        }
+        let spec = |at: usize| TargetSpec {
+            labels: Labels::from_pairs([("job", "j"), ("instance", at.to_string().as_str())]),
+            interval_ms: 1_000,
+            ..TargetSpec::default()
+        };
+        writer.begin_targets();
+        let mut stages: Vec<Stage> = (0..TARGETS)
+            .map(|at| writer.add_target(spec(at)).1)
+            .collect();
+        writer.finish_targets();
+        for stage in &mut stages {
+            let staged = stage.parse(b"m 1\n", Format::Text).expect("it parses");
+            let at = Timestamp::from_ms(START_MS);
+            let committed = writer.commit(staged, at, ScrapeFacts::default());
+            committed.expect("it is taken");
+        }
+        // Some time later.
+        let looks_later = |writer: &Writer| {
+            let mut registry = writer.registry.write();
+            let later_ms = registry.now_ms + 1_000;
+            registry.advance_to(later_ms);
+            registry.rescope();
+            registry.looks_count()
+        };
+        let limited = |spec| TargetSpec {
+            sample_limit: 100,
+            interval_ms: 2_000,
+            ..spec
+        };
+        let honoring = |spec| TargetSpec {
+            honor_labels: true,
+            ..limited(spec)
+        };
+        // The first one is looked at, and the others together.
+        let others: [(&dyn Fn(TargetSpec) -> TargetSpec, usize); 2] =
+            [(&limited, 0), (&honoring, 2)];
+        for (other, looks) in others {
+            let before = looks_later(&writer);
+            let configured = stages.into_iter().enumerate();
+            let configured =
+                configured.map(|(at, stage)| writer.configure_target(stage, other(spec(at))));
+            stages = configured.collect();
+            assert_eq!(looks_later(&writer) - before, looks);
+        }
+    }
 }

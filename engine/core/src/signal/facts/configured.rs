@@ -30,19 +30,31 @@ impl Facts {
         };
         let new = TargetFacts::new(spec);
         let reads_otherwise = facts.reading != new.reading;
+        let is_found_again = std::mem::take(&mut facts.is_unclaimed);
+        let has_other_interval = facts.interval_ms != new.interval_ms;
+        // How long one is waited for that has given no page goes by its interval.
+        let is_waited_otherwise = facts.is_unknown() && has_other_interval;
+        let is_other_for_scopes = reads_otherwise
+            || is_found_again
+            || is_waited_otherwise
+            || facts.not_ready != new.not_ready;
         (facts.interval_ms, facts.retain, facts.may_replace) =
             (new.interval_ms, new.retain, new.may_replace);
         facts.reading = new.reading;
         facts.not_ready = new.not_ready;
+        facts.never_ready &= new.not_ready;
         // Of one of an earlier run it is not known any more which signals needed which of its samples.
-        if std::mem::take(&mut facts.is_unclaimed) && facts.retain == Retain::Signals {
+        if is_found_again && facts.retain == Retain::Signals {
             facts.first_good_ms = None;
         }
         if reads_otherwise {
             self.await_page(id);
         }
-        self.epoch += 1;
-        self.record_structure_change_of_all();
+        self.epoch += u64::from(is_other_for_scopes);
+        // A program has room for as many samples as come in a window.
+        if is_found_again || has_other_interval {
+            self.record_structure_change_of_all();
+        }
     }
 
     /// The next good page of a target is the first that is read as it is from now on.

@@ -66,8 +66,8 @@ impl Facts {
         }
     }
 
-    /// Series about scrapes have appeared, if `any`.
-    pub(crate) fn reports_appeared(&mut self, any: bool) {
+    /// Series about scrapes have appeared or ended, if `any`.
+    pub(crate) fn reports_changed(&mut self, any: bool) {
         for metric in REPORT.iter().filter(|_| any) {
             self.record_structure_change(metric);
         }
