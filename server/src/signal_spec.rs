@@ -7,6 +7,7 @@ use stillwell_engine::promql::{Features, Query};
 use stillwell_engine::signal::{self, Policy};
 
 use crate::floor::Floor;
+use crate::yaml::Line;
 
 /// A signal that scalers may ask for by name.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +23,7 @@ pub struct SignalSpec {
     /// When its number may be told.
     pub policy: Policy,
     /// Where it stands in the file.
-    pub line: usize,
+    pub line: Line,
     /// It is a rule of prometheus-adapter's for external metrics.
     pub from_rules: bool,
     /// Values that no selector of Kubernetes can hold are selected by a text that can.

@@ -198,7 +198,7 @@ impl Task {
                     Ok(Some(url)) => self.add(watched, url, &mut found),
                     Ok(None) => found.dropped.extend(watched.dropped_url(&labels)),
                     Err(why) => {
-                        let (labels, line) = (labels.to_string(), watched.config.line);
+                        let (labels, line) = (labels.to_string(), watched.config.line.0);
                         warn!(
                             labels,
                             line, why, "no alerts are sent to this target of alertmanagers"
@@ -238,14 +238,7 @@ impl Task {
     fn configure(&mut self, alerting: Alerting) {
         let mut before = std::mem::take(&mut self.watched);
         for config in alerting.alertmanagers {
-            let same = |watched: &Watched| {
-                let line = watched.config.line;
-                watched.config
-                    == AlertmanagerConfig {
-                        line,
-                        ..config.clone()
-                    }
-            };
+            let same = |watched: &Watched| watched.config == config;
             if let Some(at) = before.iter().position(same) {
                 self.watched.push(before.swap_remove(at));
                 continue;

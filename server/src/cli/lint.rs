@@ -74,7 +74,7 @@ fn restarts_unnoticed(config: &Config) -> impl Iterator<Item = Problem> + '_ {
              as 0 at once; keep it",
             job.name
         );
-        Problem::new(job.line, why)
+        Problem::new(job.line.0, why)
     })
 }
 
@@ -301,7 +301,10 @@ fn failing_targets(config: &Config, url: &str) -> Result<Vec<Problem>, String> {
                 text("scrapeUrl"),
                 text("lastError")
             );
-            problems.push(Problem::new(job.line, format!("job {:?}: {why}", job.name)));
+            problems.push(Problem::new(
+                job.line.0,
+                format!("job {:?}: {why}", job.name),
+            ));
         }
     }
     Ok(problems)
@@ -322,7 +325,7 @@ fn elements(url: &str, query: &str) -> Result<Vec<Value>, String> {
 }
 
 fn about(signal: &SignalSpec, why: &str) -> Problem {
-    Problem::new(signal.line, format!("signal {:?}: {why}", signal.name))
+    Problem::new(signal.line.0, format!("signal {:?}: {why}", signal.name))
 }
 
 #[cfg(test)]

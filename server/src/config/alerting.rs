@@ -12,7 +12,7 @@ use super::scrape::check_addresses;
 use super::units::duration_ms;
 use super::unused_discovery::NotBuilt;
 use super::unused_sections::SIGV4;
-use crate::yaml::{Entry, Kind, Node, Report};
+use crate::yaml::{Entry, Kind, Line, Node, Report};
 
 /// Prometheus' default for one request to an Alertmanager.
 const TIMEOUT_MS_DEFAULT: u64 = 10_000;
@@ -44,7 +44,7 @@ pub struct AlertmanagerConfig {
     /// Where they are found.
     pub discovery: Vec<Discovery>,
     /// Where it stands in the file.
-    pub line: usize,
+    pub line: Line,
 }
 
 impl Alerting {
@@ -126,7 +126,7 @@ fn alertmanager(node: &Node, report: &mut Report) -> Option<AlertmanagerConfig> 
             relabel: Vec::new(),
             alert_relabel: Vec::new(),
             discovery: Vec::new(),
-            line: node.line,
+            line: Line(node.line),
         },
         sources: Sources::default(),
         sigv4: None,
@@ -171,7 +171,7 @@ fn finish(draft: Draft, report: &mut Report) -> Option<AlertmanagerConfig> {
         return None;
     }
     if let Some((why, line)) = one.http.unsupported.clone() {
-        report.warn(line, not_sent(&why));
+        report.warn(line.0, not_sent(&why));
         return None;
     }
     for (name, line) in &sources.missing {

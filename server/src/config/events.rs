@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use super::discovery::{KubernetesDiscovery, KubernetesRole};
 use super::http_client::HTTP;
 use super::schema::{Inline, Key, decode, read};
-use crate::yaml::Node;
 use crate::yaml::Report;
+use crate::yaml::{Line, Node};
 
 /// Where readers of signals are looked for, and how the API server is reached.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,7 +14,7 @@ pub struct Events {
     /// How the API server is reached, and the namespaces that are watched.
     pub cluster: KubernetesDiscovery,
     /// Where it stands.
-    pub line: usize,
+    pub line: Line,
 }
 
 impl Events {
@@ -42,7 +42,7 @@ pub(super) fn events(node: &Node, report: &mut Report) -> Events {
     let mut events = Events {
         // The role says nothing here: the same options lead to the same API server.
         cluster: KubernetesDiscovery::of(KubernetesRole::Pod),
-        line: node.line,
+        line: Line(node.line),
     };
     let http = Inline {
         keys: HTTP,

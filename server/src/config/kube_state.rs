@@ -6,8 +6,8 @@ use super::discovery::{KubernetesDiscovery, KubernetesRole};
 use super::http_client::HTTP;
 use super::schema::{Inline, Key, decode, read};
 use super::units::duration_ms;
-use crate::yaml::Node;
 use crate::yaml::Report;
+use crate::yaml::{Line, Node};
 
 /// Once a second: each scrape asks the API server whether it is there.
 const INTERVAL_MS_MIN: u64 = 1_000;
@@ -22,7 +22,7 @@ pub struct KubeState {
     /// How the API server is reached, and the namespaces that are watched.
     pub cluster: KubernetesDiscovery,
     /// Where it stands.
-    pub line: usize,
+    pub line: Line,
 }
 
 impl KubeState {
@@ -66,7 +66,7 @@ pub(super) fn kube_state(node: &Node, interval_ms: u64, report: &mut Report) -> 
         all: false,
         interval_ms: interval_ms.max(INTERVAL_MS_MIN),
         cluster: KubernetesDiscovery::of(KubernetesRole::Pod),
-        line: node.line,
+        line: Line(node.line),
     };
     let http = Inline {
         keys: HTTP,

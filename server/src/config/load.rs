@@ -43,7 +43,7 @@ pub fn load_with_files(text: &str, base: &Path) -> (Option<Config>, Report) {
                 "job {name:?} gives the series that kube_state (line {}) gives: every sum would count twice; keep one",
                 state.line
             );
-            report.error(job.line, message);
+            report.error(job.line.0, message);
         }
     }
     for senders in &config.senders {
@@ -53,7 +53,7 @@ pub fn load_with_files(text: &str, base: &Path) -> (Option<Config>, Report) {
                 "job {name:?} is that of the senders of line {}; give one another name",
                 senders.line
             );
-            report.error(job.line, problem);
+            report.error(job.line.0, problem);
         }
     }
     if let Some(events) = &mut config.events {
@@ -64,7 +64,12 @@ pub fn load_with_files(text: &str, base: &Path) -> (Option<Config>, Report) {
         remote.resolve(base);
     }
     let section = config.external_metrics.clone();
-    let loaded = rules::load(&section.rules_files, base, section.rules_line, &mut report);
+    let loaded = rules::load(
+        &section.rules_files,
+        base,
+        section.rules_line.0,
+        &mut report,
+    );
     for signal in loaded.signals {
         match config
             .signals
@@ -85,7 +90,7 @@ pub fn load_with_files(text: &str, base: &Path) -> (Option<Config>, Report) {
             config.external_metrics.groups.resource = groups;
         }
         (None, Some(given)) if !given.is_empty() => report.error(
-            section.rules_line,
+            section.rules_line.0,
             "external_metrics: resource_api_groups needs a rules file with resourceRules (rules_files)",
         ),
         (None, _) => {}
@@ -113,7 +118,7 @@ fn warn_of_nothing_kept(config: &Config, report: &mut Report) {
              trigger or a query of /guarded needs it",
             job.name
         );
-        report.warn(job.line, message);
+        report.warn(job.line.0, message);
     }
     report.warnings.sort_by_key(|problem| problem.line);
 }

@@ -41,7 +41,7 @@ use stillwell_engine::signal::Names;
 use crate::rules::{ResourceRules, Rule};
 
 pub use crate::signal_spec::SignalSpec;
-pub use crate::yaml::{CONFIG_BYTES_MAX, Problem, Report};
+pub use crate::yaml::{CONFIG_BYTES_MAX, Line, Problem, Report};
 pub use alerting::{Alerting, AlertmanagerConfig};
 pub use discovery::{
     Discovery, DnsDiscovery, DnsRecord, FileDiscovery, HttpDiscovery, KubernetesDiscovery,
@@ -76,7 +76,7 @@ pub struct Config {
     /// Globs of rule files.
     pub rule_files: Vec<String>,
     /// Where they are named.
-    pub rule_files_line: usize,
+    pub rule_files_line: Line,
     /// Where alerts are sent.
     pub alerting: Alerting,
     /// Where samples are sent on.
@@ -104,7 +104,7 @@ pub struct Config {
     /// Whether readers of signals are told of their changes by Kubernetes Events.
     pub events: Option<Events>,
     /// Globs of files with more jobs, and where they are named.
-    pub(crate) scrape_files: (Vec<String>, usize),
+    pub(crate) scrape_files: (Vec<String>, Line),
 }
 
 impl Config {

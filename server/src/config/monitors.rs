@@ -9,7 +9,7 @@ use super::units::duration_ms;
 use super::{Global, ScrapeJob, nearest, scrape};
 use crate::yaml;
 use crate::yaml::Report;
-use crate::yaml::{Entry, Node};
+use crate::yaml::{Entry, Line, Node};
 
 /// Kinds of objects that name targets, or rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -74,7 +74,7 @@ pub struct Monitors {
     /// How the API server is reached, and the namespaces that are read.
     pub cluster: KubernetesDiscovery,
     /// Where it stands.
-    pub line: usize,
+    pub line: Line,
 }
 
 impl Monitors {
@@ -141,7 +141,7 @@ fn section(node: &Node, what: &str, kinds: Vec<MonitorKind>, report: &mut Report
         controller_labels: true,
         arbitrary_fs_access: false,
         cluster: KubernetesDiscovery::of(KubernetesRole::Pod),
-        line: node.line,
+        line: Line(node.line),
     };
     let http = Inline {
         keys: HTTP,

@@ -15,7 +15,7 @@ use super::relabel::rules;
 use super::schema::{Inline, Key, Shape, decode, read, unused};
 use super::secret::{Secret, SecretSource};
 use super::unused_sections::SIGV4;
-use crate::yaml::{Entry, Kind, Node, Report};
+use crate::yaml::{Entry, Kind, Line, Node, Report};
 
 pub use metadata::MetadataConfig;
 pub use queue::QueueConfig;
@@ -50,7 +50,7 @@ pub struct RemoteWrite {
     /// Descriptions of families.
     pub metadata: MetadataConfig,
     /// Where it stands in the file.
-    pub line: usize,
+    pub line: Line,
 }
 
 impl RemoteWrite {
@@ -235,7 +235,7 @@ fn finish(mut draft: Draft, line: usize, report: &mut Report) -> Option<RemoteWr
         return None;
     }
     if let Some((why, line)) = draft.http.unsupported.clone() {
-        report.warn(line, not_sent(&why));
+        report.warn(line.0, not_sent(&why));
         return None;
     }
     let Some(shown) = shown(&draft.url) else {
@@ -265,7 +265,7 @@ fn finish(mut draft: Draft, line: usize, report: &mut Report) -> Option<RemoteWr
         queue: draft.queue,
         metadata: draft.metadata,
         url: draft.url,
-        line,
+        line: Line(line),
     })
 }
 

@@ -16,7 +16,7 @@ use super::schema::{Inline, Key, Shape, decode, read, unused};
 use super::units::show_duration_ms;
 use super::unused_discovery::NotBuilt;
 use crate::yaml::Report;
-use crate::yaml::{Entry, Node};
+use crate::yaml::{Entry, Line, Node};
 
 /// Faster than this and the timers of the machines between cost more than the page.
 pub const INTERVAL_MS_MIN: u64 = 10;
@@ -92,7 +92,7 @@ pub struct ScrapeJob {
     /// How far the interval may be stretched.
     pub pace: Pace,
     /// Where it stands in the file.
-    pub line: usize,
+    pub line: Line,
 }
 
 impl ScrapeJob {
@@ -317,7 +317,7 @@ fn default_job(line: usize) -> ScrapeJob {
         not_scraped: None,
         retain: Retain::All,
         pace: Pace::default(),
-        line,
+        line: Line(line),
     }
 }
 
@@ -326,7 +326,7 @@ fn check_pace(job: &ScrapeJob, report: &mut Report) {
         && most < job.interval_ms
     {
         let (most, interval) = (show_duration_ms(most), show_duration_ms(job.interval_ms));
-        let (name, line) = (&job.name, job.line);
+        let (name, line) = (&job.name, job.line.0);
         report.error(
             line,
             format!("job {name:?}: scrape_interval_max {most} is shorter than scrape_interval {interval}"),
@@ -341,7 +341,7 @@ fn finish(draft: Draft, global: &Global, report: &mut Report) -> ScrapeJob {
     let Draft {
         mut job, sources, ..
     } = draft;
-    let line = job.line;
+    let line = job.line.0;
     if job.name.is_empty() {
         report.error(line, "a scrape_config needs a job_name");
     }
@@ -396,7 +396,7 @@ fn finish(draft: Draft, global: &Global, report: &mut Report) -> ScrapeJob {
         check_addresses(&sources.ways, report);
     }
     if let Some((why, line)) = job.http.unsupported.clone() {
-        leave_out(&mut job, line, why, report);
+        leave_out(&mut job, line.0, why, report);
     } else {
         say_what_is_missing(&mut job, &sources, report);
     }
@@ -412,7 +412,7 @@ pub(super) fn check_addresses(ways: &[Discovery], report: &mut Report) {
         };
         for address in group.targets.iter().filter(|address| address.contains('/')) {
             report.error(
-                group.line,
+                group.line.0,
                 format!("target {address:?} must be host:port; the path goes into metrics_path"),
             );
         }

@@ -7,14 +7,14 @@ use super::schema::{Key, decode, read};
 use super::sections::add_job;
 use super::{Config, ScrapeJob, global, scrape};
 use crate::yaml;
-use crate::yaml::{Problem, Report};
+use crate::yaml::{Line, Problem, Report};
 
 /// Files of all patterns.
 const FILES_MAX: usize = 10_000;
 
 /// Adds the jobs of every file that fits; relative patterns are below `base`.
 pub(super) fn load(config: &mut Config, base: &Path, report: &mut Report) {
-    let (patterns, line) = std::mem::take(&mut config.scrape_files);
+    let (patterns, Line(line)) = std::mem::take(&mut config.scrape_files);
     let mut files = 0;
     for pattern in patterns {
         let whole = base.join(&pattern);
@@ -36,7 +36,7 @@ pub(super) fn load(config: &mut Config, base: &Path, report: &mut Report) {
             let place = format!("{}: ", path.display());
             for mut job in jobs {
                 job.resolve(path.parent().unwrap_or(base));
-                job.line = line;
+                job.line = Line(line);
                 add_job(config, job, &place, report);
             }
         }

@@ -5,7 +5,7 @@ use super::{
     Config, Report, ScrapeJob, SendersConfig, SignalSpec, alerting, events, global, kube_state,
     monitors, otlp, remote_write, scrape, senders, signals, unused_sections,
 };
-use crate::yaml;
+use crate::yaml::{self, Line};
 
 /// Reads the whole file.
 pub(super) fn config(tree: &yaml::Node, report: &mut Report) -> Config {
@@ -27,11 +27,11 @@ static TOP: &[Key<Config>] = &[
         }
     }),
     read("scrape_config_files", |entry, config, report| {
-        config.scrape_files = (patterns(entry, report), entry.line);
+        config.scrape_files = (patterns(entry, report), Line(entry.line));
     }),
     read("rule_files", |entry, config, report| {
         config.rule_files = patterns(entry, report);
-        config.rule_files_line = entry.line;
+        config.rule_files_line = Line(entry.line);
     }),
     read("signals", |entry, config, report| {
         for item in report.items(entry) {
@@ -116,7 +116,7 @@ pub(super) fn add_job(config: &mut Config, job: ScrapeJob, file: &str, report: &
     if let Some(first) = config.jobs.iter().find(|first| first.name == job.name) {
         let (name, line) = (&job.name, first.line);
         report.error(
-            job.line,
+            job.line.0,
             format!(
                 "{file}a second scrape_config with job_name {name:?}; the first is on line {line}"
             ),
@@ -133,7 +133,7 @@ fn add_senders(config: &mut Config, one: Option<SendersConfig>, report: &mut Rep
         if first.label == one.label || first.job.name == one.job.name {
             let line = first.line;
             let problem = format!("senders with the job_name or the label of those of line {line}");
-            report.error(one.line, problem);
+            report.error(one.line.0, problem);
         }
     }
     config.senders.push(one);
@@ -144,7 +144,7 @@ fn add_signal(config: &mut Config, signal: SignalSpec, report: &mut Report) {
     if let Some(first) = config.signals.iter().find(same) {
         let (name, line) = (&signal.name, first.line);
         report.error(
-            signal.line,
+            signal.line.0,
             format!(
                 "a second signal {name:?} (case is not looked at); the first is on line {line}"
             ),

@@ -6,7 +6,7 @@ use super::global::{Global, nonzero_ms};
 use super::monitors::job_from_json;
 use super::schema::{Key, decode, read};
 use super::scrape::{INTERVAL_MS_MIN, ScrapeJob};
-use crate::yaml::{Node, Report};
+use crate::yaml::{Line, Node, Report};
 
 /// A sender that nobody names is waited for this long.
 const FORGET_AFTER_MS_DEFAULT: u64 = 3_600_000;
@@ -29,7 +29,7 @@ pub struct SendersConfig {
     /// After so long without a sample, and without a stale marker, a series counts as ended where its sender sends others.
     pub forget_series_after_ms: u64,
     /// Where it stands.
-    pub line: usize,
+    pub line: Line,
 }
 
 impl SendersConfig {
@@ -106,7 +106,7 @@ pub(super) fn senders(node: &Node, global: &Global, report: &mut Report) -> Opti
             known: draft.known,
             forget_after_ms: draft.forget_after_ms.unwrap_or(FORGET_AFTER_MS_DEFAULT),
             forget_series_after_ms,
-            line: node.line,
+            line: Line(node.line),
         }),
         Err(why) => {
             report.error(node.line, format!("senders: {why}"));

@@ -13,7 +13,7 @@ use super::units::duration_ms;
 use crate::floor::Floor;
 use crate::signal_spec::{SignalSpec, selector};
 use crate::yaml::Report;
-use crate::yaml::{Entry, Node};
+use crate::yaml::{Entry, Line, Node};
 
 /// The `external_metrics` section.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct ExternalMetrics {
     /// prometheus-adapter's rules.
     pub rules_files: Vec<String>,
     /// Where they are named.
-    pub rules_line: usize,
+    pub rules_line: Line,
 }
 
 impl Default for ExternalMetrics {
@@ -41,7 +41,7 @@ impl Default for ExternalMetrics {
             resource_api_groups: None,
             insecure: false,
             rules_files: Vec::new(),
-            rules_line: 1,
+            rules_line: Line(1),
         }
     }
 }
@@ -223,7 +223,7 @@ pub(super) fn signal(node: &Node, report: &mut Report) -> SignalSpec {
         namespaces: Vec::new(),
         labels: Labels::empty(),
         policy: Policy::default(),
-        line: node.line,
+        line: Line(node.line),
         from_rules: false,
         sanitized: false,
         floors: Vec::new(),
@@ -270,7 +270,7 @@ fn check_for_each(signal: &SignalSpec, report: &mut Report) {
         let listed = aggregate.grouping.iter().any(|one| **one == **label);
         if listed == aggregate.without {
             report.error(
-                signal.line,
+                signal.line.0,
                 format!(
                     "signal {:?}: for_each names {label:?}, which its query aggregates away: group by it, `by ({label})`",
                     signal.name
@@ -342,7 +342,7 @@ static EXTERNAL: &[Key<ExternalMetrics>] = &[
     }),
     read("rules_files", |entry, section, report| {
         section.rules_files = report.texts(entry);
-        section.rules_line = entry.line;
+        section.rules_line = Line(entry.line);
     }),
 ];
 

@@ -249,12 +249,7 @@ struct Task {
 
 impl Task {
     fn is_same(&self, config: &RemoteWrite, external: &Labels) -> bool {
-        let line = self.config.line;
-        let config = RemoteWrite {
-            line,
-            ..config.clone()
-        };
-        self.config == config && self.external == *external
+        (&self.config, &self.external) == (config, external)
     }
 
     async fn end(self) -> Option<Feed> {

@@ -12,7 +12,7 @@ use super::resource_rules::ResourceRules;
 use super::rule::{Rule, metric_name, series_name};
 use crate::files;
 use crate::signal_spec::SignalSpec;
-use crate::yaml::{Problem, Report};
+use crate::yaml::{Line, Problem, Report};
 
 /// What rules files come to.
 #[derive(Debug, Default)]
@@ -69,7 +69,7 @@ pub fn load(files: &[String], base: &Path, line: usize, report: &mut Report) -> 
                         namespaces: Vec::new(),
                         labels: Labels::empty(),
                         policy: Policy::default(),
-                        line,
+                        line: Line(line),
                         from_rules: true,
                         sanitized: rule.sanitized,
                         floors: Vec::new(),
@@ -135,5 +135,5 @@ pub(crate) fn duplicate(first: &SignalSpec, second: &SignalSpec) -> Problem {
         "a second signal {:?} (case is not looked at); the first is on line {}",
         second.name, first.line
     );
-    Problem::new(second.line, message)
+    Problem::new(second.line.0, message)
 }

@@ -10,7 +10,7 @@ use super::matchers::{Matchers, Objects};
 use super::resources::Resources;
 use super::rule::arguments;
 use super::template::Template;
-use crate::yaml::{Entry, Report, Table};
+use crate::yaml::{Entry, Line, Report, Table};
 
 /// Both resources.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,7 +27,7 @@ pub struct ResourceRules {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResourceRule {
     /// Where it stands in its file.
-    pub line: usize,
+    pub line: Line,
     container_query: Template,
     node_query: Template,
     /// Which labels name pods, nodes and namespaces.
@@ -105,7 +105,7 @@ fn resource_rule(entry: &Entry, report: &mut Report) -> Option<ResourceRule> {
         }
     }
     Some(ResourceRule {
-        line: entry.line,
+        line: Line(entry.line),
         container_query: container?,
         node_query: node?,
         resources,

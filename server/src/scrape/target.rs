@@ -107,7 +107,6 @@ pub fn target_options(job: &ScrapeJob) -> Arc<ScrapeJob> {
     Arc::new(ScrapeJob {
         discovery: Vec::new(),
         relabel: Vec::new(),
-        line: 0,
         ..job.clone()
     })
 }

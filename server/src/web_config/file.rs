@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use axum::http::{HeaderName, HeaderValue};
 
 use super::settings::{ClientAuth, FILE_BYTES_MAX, Material, TlsSection, WebConfig};
-use crate::yaml::{self, Entry, Kind, Node};
+use crate::yaml::{self, Entry, Kind, Line, Node};
 use crate::yaml::{Problem, Report, Table};
 
 /// Users; each costs a hash of tens of milliseconds at its first request.
@@ -106,7 +106,7 @@ fn tls(node: &Node, base: &Path, report: &mut Report) -> Option<TlsSection> {
         curves: Vec::new(),
         tls12: true,
         tls13: true,
-        line: node.line,
+        line: Line(node.line),
     };
     let (mut certificate, mut key) = (None, None);
     let (mut lowest, mut highest) = (2, 3);

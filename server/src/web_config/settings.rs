@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use axum::http::{HeaderName, HeaderValue};
 
 use crate::files;
+use crate::yaml::Line;
 
 /// Larger than any seen.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
@@ -57,7 +58,7 @@ pub struct TlsSection {
     /// Whether TLS 1.3 is offered.
     pub tls13: bool,
     /// Where it stands.
-    pub line: usize,
+    pub line: Line,
 }
 
 /// A file that passed every check.

@@ -2,10 +2,12 @@
 //! target lists, the web configuration.
 
 mod indentation;
+mod line;
 mod problem;
 mod report;
 mod tree;
 
+pub use line::Line;
 pub use problem::Problem;
 pub use report::Report;
 pub(crate) use report::{NamedFile, Table, flag};

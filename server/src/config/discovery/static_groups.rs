@@ -4,7 +4,7 @@ use stillwell_engine::labels::Labels;
 
 use crate::config::labels::labels;
 use crate::config::schema::{Key, decode, read};
-use crate::yaml::{Entry, Report};
+use crate::yaml::{Entry, Line, Report};
 
 /// One entry of `static_configs`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct StaticGroup {
     /// Labels of all of them.
     pub labels: Labels,
     /// Where it stands.
-    pub line: usize,
+    pub line: Line,
 }
 
 pub(super) fn static_groups(entry: &Entry, report: &mut Report) -> Vec<StaticGroup> {
@@ -31,7 +31,7 @@ pub(super) fn static_groups(entry: &Entry, report: &mut Report) -> Vec<StaticGro
         let mut group = StaticGroup {
             targets: Vec::new(),
             labels: Labels::empty(),
-            line: item.line,
+            line: Line(item.line),
         };
         decode(item, "a static_config", &[&GROUP], &mut group, report);
         groups.push(group);

@@ -1,7 +1,7 @@
 //! What excludes what.
 
 use super::options::{HttpClientConfig, ProxyConfig};
-use crate::yaml::Report;
+use crate::yaml::{Line, Report};
 
 /// The grant type of RFC 7523.
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -9,7 +9,7 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 impl HttpClientConfig {
     /// Reports options that exclude one another.
     pub(in crate::config) fn check(&mut self, report: &mut Report) {
-        let line = self.line;
+        let line = self.line.0;
         let bearers = [
             self.bearer_token.is_some(),
             self.bearer_token_file.is_some(),
@@ -39,7 +39,7 @@ impl HttpClientConfig {
         if let Some(oauth2) = &self.oauth2 {
             if oauth2.grant_type == JWT_BEARER {
                 let why = "oauth2 with the grant type jwt-bearer is not built";
-                self.unsupported = Some((why.to_owned(), line));
+                self.unsupported = Some((why.to_owned(), Line(line)));
             }
             check_proxy(&oauth2.proxy, line, report);
         }
@@ -48,7 +48,7 @@ impl HttpClientConfig {
             && !url.expose().starts_with("http://")
         {
             let why = "only proxies at http:// are built";
-            self.unsupported = Some((why.to_owned(), line));
+            self.unsupported = Some((why.to_owned(), Line(line)));
         }
     }
 }

@@ -5,18 +5,18 @@ use super::header_keys::{connect_headers, headers};
 use super::options::{Authorization, BasicAuth, HttpClientConfig, OAuth2, ProxyConfig};
 use super::secret_keys::{NO_SECRET_MANAGER, file, given, path, secret, source};
 use super::tls_keys::tls;
-use crate::yaml::{Entry, Kind, Report};
+use crate::yaml::{Entry, Kind, Line, Report};
 
 /// The keys, for `inline` among others.
 pub(crate) static HTTP: &[Key<HttpClientConfig>] = &[
     read("basic_auth", |entry, http, report| {
-        http.line = entry.line;
+        http.line = Line(entry.line);
         let mut basic = BasicAuth::default();
         decode(&entry.value, "basic_auth", &[&BASIC], &mut basic, report);
         http.basic_auth = present(entry).then_some(basic);
     }),
     read("authorization", |entry, http, report| {
-        http.line = entry.line;
+        http.line = Line(entry.line);
         let mut auth = Authorization::default();
         decode(
             &entry.value,
@@ -34,15 +34,15 @@ pub(crate) static HTTP: &[Key<HttpClientConfig>] = &[
         http.authorization = present(entry).then_some(auth);
     }),
     read("oauth2", |entry, http, report| {
-        http.line = entry.line;
+        http.line = Line(entry.line);
         http.oauth2 = present(entry).then(|| Box::new(oauth2(entry, report)));
     }),
     read("bearer_token", |entry, http, report| {
-        http.line = entry.line;
+        http.line = Line(entry.line);
         http.bearer_token = secret(entry, report);
     }),
     read("bearer_token_file", |entry, http, report| {
-        http.line = entry.line;
+        http.line = Line(entry.line);
         http.bearer_token_file = path(entry, report);
     }),
     read("tls_config", |entry, http, report| {
@@ -59,19 +59,19 @@ pub(crate) static HTTP: &[Key<HttpClientConfig>] = &[
         http.headers = headers(entry, report);
     }),
     read("proxy_url", |entry, http, report| {
-        http.line = entry.line;
+        http.line = Line(entry.line);
         http.proxy.url = secret(entry, report);
     }),
     read("no_proxy", |entry, http, report| {
-        http.line = entry.line;
+        http.line = Line(entry.line);
         http.proxy.no_proxy = report.string(entry);
     }),
     read("proxy_from_environment", |entry, http, report| {
-        http.line = entry.line;
+        http.line = Line(entry.line);
         http.proxy.from_environment = report.flag(entry).unwrap_or(false);
     }),
     read("proxy_connect_header", |entry, http, report| {
-        http.line = entry.line;
+        http.line = Line(entry.line);
         http.proxy.connect_headers = connect_headers(entry, report);
     }),
 ];

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::super::secret::{Secret, SecretSource};
+use crate::yaml::Line;
 
 /// Options of an HTTP client.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,9 +22,9 @@ pub struct HttpClientConfig {
     /// Added to every request.
     pub headers: Vec<Header>,
     /// What is asked for and not built, and where: requests cannot be made as configured.
-    pub unsupported: Option<(String, usize)>,
+    pub unsupported: Option<(String, Line)>,
     /// Where a problem of several options together is reported.
-    pub(super) line: usize,
+    pub(super) line: Line,
 }
 
 /// A name and a password.
@@ -131,7 +132,7 @@ impl Default for HttpClientConfig {
             proxy: ProxyConfig::default(),
             headers: Vec::new(),
             unsupported: None,
-            line: 0,
+            line: Line::default(),
         }
     }
 }
@@ -139,11 +140,7 @@ impl Default for HttpClientConfig {
 impl HttpClientConfig {
     /// Whether any option is given.
     pub(in crate::config) fn is_given(&self) -> bool {
-        let default = HttpClientConfig {
-            line: self.line,
-            ..HttpClientConfig::default()
-        };
-        *self != default
+        *self != HttpClientConfig::default()
     }
 
     /// Makes relative paths ones below `base`.

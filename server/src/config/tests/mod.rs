@@ -4,6 +4,7 @@ mod errors;
 mod jobs;
 mod other_servers;
 mod own_sections;
+mod places;
 
 use super::*;
 

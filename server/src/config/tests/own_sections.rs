@@ -12,7 +12,7 @@ fn signals_and_the_metrics_apis_are_read() {
     let (config, _) = good(text);
     let signal = &config.signals[0];
     assert_eq!(
-        (signal.name.as_str(), signal.expr.as_str(), signal.line),
+        (signal.name.as_str(), signal.expr.as_str(), signal.line.0),
         ("igw_queue_depth", "sum(q)", 2)
     );
     let policy = &signal.policy;

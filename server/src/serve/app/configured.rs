@@ -36,7 +36,7 @@ pub fn read(text: &str, base: &Path, features: &Features) -> (Option<Configured>
         return (None, report);
     };
     report.errors.extend(signals::check(&config.signals));
-    let line = config.rule_files_line;
+    let line = config.rule_files_line.0;
     let rule_files = rule_groups::load(&config.rule_files, base, line, features, &mut report);
     let configured = Configured { config, rule_files };
     (report.errors.is_empty().then_some(configured), report)

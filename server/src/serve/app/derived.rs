@@ -40,7 +40,7 @@ pub(super) fn warn_of_short_history(config: &Config, settings: &Settings) {
     };
     for signal in &config.signals {
         if let Some(why) = signal.longer_than(retention_ms) {
-            warn!(line = signal.line, "signal {:?}: {why}", signal.name);
+            warn!(line = signal.line.0, "signal {:?}: {why}", signal.name);
         }
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn register(
         let kept = before.iter().find(same).map(|(_, id)| *id);
         if let Some(why) = no_number(&spec.expr) {
             let message = format!("signal {:?}: expr: {why}", spec.name);
-            problems.push(Problem::new(spec.line, message));
+            problems.push(Problem::new(spec.line.0, message));
             continue;
         }
         let id = match kept {
@@ -43,7 +43,7 @@ pub(super) fn register(
             Ok(id) => registered.push((spec.clone(), id)),
             Err(error) => {
                 let message = format!("signal {:?}: expr: {error}", spec.name);
-                problems.push(Problem::new(spec.line, message));
+                problems.push(Problem::new(spec.line.0, message));
             }
         }
     }

@@ -14,7 +14,7 @@ fn spec(name: &str, expr: &str, hold_ms: i64) -> SignalSpec {
             hold_ms: Some(hold_ms),
             ..Policy::default()
         },
-        line: 7,
+        line: crate::yaml::Line(7),
         from_rules: false,
         sanitized: false,
         floors: Vec::new(),
