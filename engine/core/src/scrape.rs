@@ -35,6 +35,10 @@ pub struct HistogramOptions {
 pub struct TargetSpec {
     /// Labels of the target (`job`, `instance` and others), added to every series.
     pub labels: Labels,
+    /// Where it is reached: scheme, host and port. At another place another process may answer.
+    pub address: String,
+    /// What is asked for there: path and query. With others it is another page.
+    pub path: String,
     /// Which label wins when a sample and the target have the same label name. True: the sample's. False: the
     /// target's, and the sample's label is renamed to `exported_<name>`.
     pub honor_labels: bool,
@@ -68,7 +72,7 @@ impl TargetSpec {
     pub(crate) fn reading(&self) -> u64 {
         let rules: Vec<&RelabelSpec> = self.metric_relabel.iter().map(RelabelRule::spec).collect();
         let options = (self.honor_labels, self.honor_timestamps, self.histograms);
-        let text = format!("{options:?} {:?} {rules:?}", self.retain);
+        let text = format!("{options:?} {:?} {:?} {rules:?}", self.retain, self.path);
         XxHash64::oneshot(0, text.as_bytes())
     }
 

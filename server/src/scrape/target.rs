@@ -83,6 +83,8 @@ impl Target {
         let count = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
         TargetSpec {
             labels: self.labels.clone(),
+            address: format!("{}://{}", self.url.scheme.as_str(), self.url.authority),
+            path: self.url.path_and_query.clone(),
             honor_labels: self.job.honor_labels,
             honor_timestamps: self.job.honor_timestamps,
             metric_relabel: self.job.metric_relabel.clone(),

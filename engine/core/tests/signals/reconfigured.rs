@@ -4,7 +4,7 @@ use stillwell_engine::labels::{Labels, RelabelAction, RelabelRule, RelabelSpec};
 use stillwell_engine::promql::{EvalOptions, Features, Query, Value};
 use stillwell_engine::{Retain, TargetSpec};
 
-use crate::scenario::{INTERVAL_MS, Scenario, unknown, value};
+use crate::scenario::{INTERVAL_MS, Scenario, held, unknown, value};
 use crate::servers::restarted;
 
 const PAGE: &str = "process_start_time_seconds 1000\nmy_queue{model_name=\"m\"} 7\n\
@@ -186,32 +186,30 @@ fn what_rules_no_longer_give_proves_no_absence() {
     }
 }
 
-/// The pools of the rules of before stayed those of the target: 0 was told of one, and what lacks the label was nobody's.
+/// The pools of the rules of before stayed those of the target: 0 was told of one, and of the other what has no label of its own
+/// was not.
 #[test]
 fn pools_are_those_of_the_rules_of_now() {
     const FAMILY: &str = "inference_extension_flow_control_queue_size";
-    let page =
-        format!("{FAMILY}{{inference_pool=\"p\"}} 16\ninference_objective_running_requests 3\n");
-    let mut scenario = Scenario::new();
-    let [before, after] = ["p", "q"]
-        .map(|pool| scenario.register(&format!("sum({FAMILY}{{inference_pool=\"{pool}\"}})")));
-    let running =
-        scenario.register("sum(inference_objective_running_requests{inference_pool=\"q\"})");
-    let target = scenario.target_with(spec());
-    scenario.take(target, &page);
-    scenario.take(target, &page);
-    assert_eq!(scenario.reported(before), value(16.0));
-    scenario.configure(
-        target,
-        rule(RelabelAction::Replace, ("inference_pool", "p"), "q"),
-    );
-    for signal in [before, after] {
-        unknown(&scenario.reported(signal), &["first scrape"]);
+    let labelled = format!("{FAMILY}{{inference_pool=\"p\"}} 16\n");
+    let derived =
+        format!("inference_pool_ready_pods{{name=\"p\"}} 1\n{FAMILY}{{fairness_id=\"f\"}} 16\n");
+    for (page, label) in [(labelled, "inference_pool"), (derived, "name")] {
+        let mut scenario = Scenario::new();
+        let [before, after] = ["p", "q"]
+            .map(|pool| scenario.register(&format!("sum({FAMILY}{{inference_pool=\"{pool}\"}})")));
+        let target = scenario.target_with(spec());
+        scenario.take(target, &page);
+        scenario.take(target, &page);
+        assert_eq!(scenario.reported(before), value(16.0));
+        scenario.configure(target, rule(RelabelAction::Replace, (label, "p"), "q"));
+        for signal in [before, after] {
+            unknown(&scenario.reported(signal), &["first scrape"]);
+        }
+        scenario.take(target, &page);
+        unknown(&scenario.reported(before), &["serves"]);
+        assert_eq!(scenario.reported(after), value(16.0));
     }
-    scenario.take(target, &page);
-    unknown(&scenario.reported(before), &["serves"]);
-    assert_eq!(scenario.reported(after), value(16.0));
-    assert_eq!(scenario.reported(running), value(3.0));
 }
 
 /// A gateway that stopped answering as the rules changed was taken for one that never answered, and 5 of 35 was told.
@@ -388,8 +386,9 @@ fn a_snapshot_knows_by_which_rules_it_was_read() {
     scenario.take(target, "my_depth 1\n");
     let mut scenario = restarted(scenario);
     let all = scenario.register("sum(my_queue)");
-    let target = scenario.target_with(renamed());
+    let [target, beside] = [renamed(), other].map(|one| scenario.target_with(one));
     scenario.take(target, "my_depth 1\n");
+    scenario.take(beside, "my_queue 5\n");
     unknown(&scenario.reported(all), &["no longer has my_queue"]);
 }
 
@@ -416,5 +415,87 @@ fn a_query_that_comes_later_learns_nothing_of_the_rules_of_before() {
         scenario.take(target, "my_queue{tenant=\"m\"} 16\n");
         assert_eq!(scenario.reported(idle), value(0.0));
         unknown(&scenario.reported(before), &["tenant"]);
+    }
+}
+
+/// Another page of the same target is another page: what it lacks is not lost.
+#[test]
+fn another_path_gives_other_series() {
+    let mut scenario = Scenario::new();
+    let signal = scenario.register("sum(my_queue)");
+    let asked = |path: &str| TargetSpec {
+        path: path.to_owned(),
+        ..spec()
+    };
+    let target = scenario.target_with(asked("/metrics"));
+    let other = scenario.target_of("other", "b:1", &[]);
+    for page in [
+        &page_of(7),
+        &page_of(7),
+        "process_start_time_seconds 1000\nmy_depth 1\n",
+    ] {
+        if page.contains("my_depth") {
+            scenario.configure(target, asked("/metrics?name[]=my_depth"));
+            unknown(&scenario.reported(signal), &["first scrape"]);
+        }
+        scenario.take(target, page);
+        scenario.take(other, &page_of(5));
+    }
+    assert_eq!(scenario.reported(signal), value(5.0));
+}
+
+/// A pod of a StatefulSet comes back under its labels at another address: its queue was that of the pod before, and what the new
+/// one does not show was lost.
+#[test]
+fn what_answers_at_another_address_may_be_another_process() {
+    let at = |address: &str| TargetSpec {
+        address: address.to_owned(),
+        ..spec()
+    };
+    for (start, is_same) in [(true, true), (true, false), (false, false)] {
+        let start = |at: u16| match start {
+            true => format!("process_start_time_seconds {at}\n"),
+            false => String::new(),
+        };
+        let mut scenario = Scenario::new();
+        let [queue, depth] = ["sum(vllm:num_requests_waiting)", "sum(my_depth)"]
+            .map(|query| scenario.register(query));
+        let target = scenario.target_with(at("http://10.0.0.1:80"));
+        let other = scenario.target_of("other", "b:1", &[]);
+        let before = format!(
+            "{}vllm:num_requests_waiting 30\nmy_depth 2\nc_total 7\n",
+            start(1_000)
+        );
+        for _ in 0..2 {
+            scenario.take(target, &before);
+            scenario.take(other, "my_depth 5\n");
+        }
+        scenario.configure(target, at("http://10.0.0.2:80"));
+        assert_eq!(scenario.reported(queue), value(30.0), "until its next page");
+        let now = start(if is_same { 1_000 } else { 2_000 });
+        scenario.take(
+            target,
+            &format!("{now}vllm:num_requests_waiting 0\nc_total 9\n"),
+        );
+        scenario.take(other, "my_depth 5\n");
+        match is_same {
+            true => {
+                assert_eq!(scenario.reported(queue), value(0.0));
+                unknown(&scenario.reported(depth), &["no longer has my_depth"]);
+            }
+            false => {
+                assert_eq!(scenario.reported(queue), held(30.0));
+                scenario.now_ms += 200_000;
+                for _ in 0..2 {
+                    scenario.take(
+                        target,
+                        &format!("{now}vllm:num_requests_waiting 0\nc_total 9\n"),
+                    );
+                    scenario.take(other, "my_depth 5\n");
+                }
+                assert_eq!(scenario.reported(queue), value(0.0));
+                assert_eq!(scenario.reported(depth), value(5.0));
+            }
+        }
     }
 }

@@ -41,6 +41,8 @@ impl Facts {
         (facts.interval_ms, facts.retain, facts.may_replace) =
             (new.interval_ms, new.retain, new.may_replace);
         facts.reading = new.reading;
+        let is_elsewhere = std::mem::replace(&mut facts.address, new.address) != facts.address;
+        facts.has_moved |= is_elsewhere && facts.last_good_ms.is_some();
         facts.not_ready = new.not_ready;
         facts.never_ready &= new.not_ready;
         // Of one of an earlier run it is not known any more which signals needed which of its samples.
@@ -79,7 +81,9 @@ impl Facts {
     /// Whether a target tells on its next page what is forgotten of it.
     pub(super) fn tells_again(&self, facts: &TargetFacts) -> bool {
         let group = self.groups.get(&facts.group);
-        facts.awaits_page || group.is_some_and(|of| of.values_version != facts.values_version)
+        facts.awaits_page
+            || facts.has_moved
+            || group.is_some_and(|of| of.values_version != facts.values_version)
     }
 
     /// What is learned again from a page that was committed, with which this has changed about its process.
@@ -87,7 +91,7 @@ impl Facts {
         let facts = self.target(id)?;
         let of_process = match change {
             Some(ChangeKind::Restarted) => Some(Learns::Whole),
-            _ if facts.awaits_page => Some(Learns::Whole),
+            _ if facts.awaits_page || facts.may_be_elsewhere() => Some(Learns::Whole),
             Some(ChangeKind::OneOfSeveral { learns: true }) => Some(Learns::OneOfSeveral),
             _ => None,
         };
@@ -140,6 +144,7 @@ impl Facts {
             return;
         };
         group.awaiting -= usize::from(std::mem::take(&mut facts.awaits_page));
+        facts.has_moved = false;
         if facts.values_version != group.values_version {
             facts.values_version = group.values_version;
             for (label, value) in facts.labels.iter() {
@@ -186,6 +191,11 @@ impl Facts {
 }
 
 impl TargetFacts {
+    /// Whether the page that is being taken is the first at another address, and does not say that its process is the one before.
+    pub(super) fn may_be_elsewhere(&self) -> bool {
+        self.has_moved && self.starts.is_empty()
+    }
+
     /// Series that others have the page has all the same.
     fn forget_replaced_labels(&mut self) {
         self.replaced.clear();

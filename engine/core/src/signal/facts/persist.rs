@@ -96,6 +96,8 @@ impl TargetFacts {
         put_list(out, self.shown_others.hashes(), put_u);
         put_bool(out, self.shown_others.has_more());
         put_option(out, self.reading.filter(|_| !self.awaits_page), put_u);
+        put_text(out, &self.address);
+        put_bool(out, self.has_moved);
     }
 }
 
@@ -163,6 +165,8 @@ impl RestoredTarget {
         let hashes = bytes.list(In::u)?;
         facts.shown_others = OtherNames::restored(hashes.into_iter(), bytes.bool()?);
         facts.reading = bytes.option(In::u)?;
+        facts.address = bytes.text()?.to_owned();
+        facts.has_moved = bytes.bool()?;
         Ok(RestoredTarget {
             spec,
             facts,

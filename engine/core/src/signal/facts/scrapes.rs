@@ -64,7 +64,8 @@ impl Facts {
             // Another process does not lack what the one before had.
             facts.lose_nothing();
         }
-        let may_be_other = is_back && facts.may_be_other(counters, has_counted);
+        let may_be_other =
+            is_back && facts.may_be_other(counters, has_counted) || facts.may_be_elsewhere();
         if are_gone || may_be_other {
             facts.may_have_restarted_ms = Some(at_ms);
         }

@@ -39,6 +39,10 @@ pub(crate) struct TargetFacts {
     pub(super) may_replace: bool,
     /// How its pages are read ([`TargetSpec::reading`]); `None` where a snapshot was written before the first page that was.
     pub(super) reading: Option<u64>,
+    /// Where it is reached.
+    pub(super) address: String,
+    /// It has given good pages, but none at its address.
+    pub(super) has_moved: bool,
     /// It has given good pages, but none since they are read otherwise: what the rules of now make of them is not known.
     pub(crate) awaits_page: bool,
     /// As of which [`GroupFacts::values_version`](super::GroupFacts) it has told its label values.
@@ -138,6 +142,8 @@ impl TargetFacts {
             added_ms: i64::MIN,
             may_replace: spec.may_replace_labels(),
             reading: Some(spec.reading()),
+            address: spec.address.clone(),
+            has_moved: false,
             awaits_page: false,
             values_version: 0,
             first_good_ms: None,
