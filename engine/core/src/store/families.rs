@@ -41,6 +41,11 @@ impl Families {
         }
     }
 
+    /// What is known of one.
+    pub(crate) fn get(&self, family: &str) -> Option<&FamilyMetadata> {
+        self.by_name.get(family)
+    }
+
     /// All of them, by name.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &FamilyMetadata)> {
         let families = self.by_name.iter();

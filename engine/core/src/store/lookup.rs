@@ -4,6 +4,7 @@ use super::order::Onward;
 use super::store::Store;
 use crate::ids::SeriesId;
 use crate::labels::{Labels, METRIC_NAME};
+use crate::metadata::FamilyType;
 
 /// Whether a metric is a counter, by its name.
 pub(crate) fn is_counter(metric: &str) -> bool {
@@ -17,9 +18,14 @@ impl Store {
         Some(self.series.symbols.text(self.series.label(id, name)?))
     }
 
-    /// Whether a series is a counter, by its name.
-    pub(crate) fn is_counter(&self, id: SeriesId) -> bool {
-        self.metric_name(id).is_some_and(is_counter)
+    /// Whether the page of a series says that it is a gauge.
+    pub(crate) fn is_gauge(&self, id: SeriesId) -> bool {
+        let target = self.series.row(id).clock.target();
+        let families = target.and_then(|target| self.metadata.get(&target));
+        let told = families
+            .zip(self.metric_name(id))
+            .and_then(|(families, metric)| families.get(metric));
+        told.is_some_and(|of| of.family_type == FamilyType::Gauge)
     }
 
     /// The series with these labels, moved to a clock and created if needed. `None`: another live target has it, or it has a

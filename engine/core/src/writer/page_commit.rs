@@ -6,6 +6,7 @@
 use parking_lot::RwLockWriteGuard;
 
 use super::outcome::Committed;
+use super::process::is_counter;
 use super::progress::Progress;
 use crate::exposition::{
     AddedSample, Change, ExemplarOf, ExplicitSample, HistogramSample, NewSample, Placement, Staged,
@@ -53,7 +54,7 @@ impl PageCommit<'_, '_> {
         let (before, now) = (f64::from_bits(row.bits), f64::from_bits(bits));
         let counters = &mut self.of.counters;
         let says_more = (now < before && !counters.fell) || (now > before && !counters.rose);
-        if says_more && before > 0.0 && row.is_present() && self.store.is_counter(id) {
+        if says_more && before > 0.0 && row.is_present() && is_counter(self.store, id) {
             counters.fell |= now < before;
             counters.rose |= now > before;
         }

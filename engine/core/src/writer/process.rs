@@ -10,7 +10,7 @@ use super::progress::Progress;
 use crate::exposition::{Placement, Staged};
 use crate::labels::Labels;
 use crate::limits::READ_BATCH_SERIES;
-use crate::signal::{Learns, ProcessFacts, ProcessGatherer, SignalRegistry};
+use crate::signal::{Learns, Names, ProcessFacts, ProcessGatherer, SignalRegistry};
 use crate::store::{IdSet, SeriesId, Store};
 
 /// Gathers what the page tells of its process, if that seems to be another one than before. Every line has a place.
@@ -146,13 +146,18 @@ fn has_counted(store: &RwLock<Store>, staged: &Staged<'_>, progress: &Progress) 
         let store = store.read();
         let counted = |id: SeriesId| {
             let value = f64::from_bits(store.series.row(id).bits);
-            value > 0.0 && store.is_counter(id)
+            value > 0.0 && is_counter(&store, id)
         };
         if series.by_ref().take(READ_BATCH_SERIES).any(counted) {
             return true;
         }
     }
     false
+}
+
+/// Whether a series is a counter: one that falls tells of another process.
+pub(super) fn is_counter(store: &Store, id: SeriesId) -> bool {
+    store.metric_name(id).is_some_and(Names::is_counter) && !store.is_gauge(id)
 }
 
 /// The series of the page: those that stayed and those that are new.

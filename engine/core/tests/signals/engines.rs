@@ -1,8 +1,10 @@
 //! Model servers (`names/engines.rs`): their families under every name, and what is demand of them.
 
+use stillwell_engine::labels::Labels;
 use stillwell_engine::signal::{Class, FAMILIES, Measure, Names};
+use stillwell_engine::{Retain, TargetSpec};
 
-use crate::scenario::{Reported, Scenario, unknown, value};
+use crate::scenario::{INTERVAL_MS, Reported, Scenario, unknown, value};
 
 #[test]
 fn a_family_is_read_under_each_of_its_names() {
@@ -80,6 +82,48 @@ fn what_waits_is_demand_and_a_restart_is_smoothed_over() {
             Reported::Held(vec![5.0]),
             "{metric}"
         );
+    }
+}
+
+/// Triton's queue ends with `_count` and its page has no start time: each fall of it counted as another process, and after three
+/// within five minutes rates were unknown as of a crash loop.
+#[test]
+fn a_gauge_that_is_named_like_a_counter_falls_without_a_restart() {
+    let typed = "# TYPE my_waiting_count gauge\nmy_waiting_count";
+    for (metric, gauge) in [
+        (
+            "nv_inference_pending_request_count",
+            "nv_inference_pending_request_count",
+        ),
+        ("my_waiting_count", typed),
+    ] {
+        for retain in [Retain::All, Retain::Signals] {
+            let mut scenario = Scenario::new();
+            let waiting = scenario.register(&format!("sum({metric})"));
+            let rate = scenario.register("sum(rate(nv_inference_request_success[1s]))");
+            let target = scenario.target_with(TargetSpec {
+                labels: Labels::from_pairs([("instance", "pod:8002"), ("job", "triton")]),
+                interval_ms: INTERVAL_MS as u64,
+                retain,
+                ..TargetSpec::default()
+            });
+            let page = |waits: u32, done: u32| {
+                format!(
+                    "{gauge}{{model=\"m\"}} {waits}\nnv_inference_request_success{{model=\"m\"}} 7\nnv_inference_count{{model=\"m\"}} {done}\n"
+                )
+            };
+            for round in 0..20 {
+                // One begins while none ends, and later some end.
+                scenario.scrape_text(target, &page(9 - round % 4, 10 + round / 4));
+            }
+            scenario.scrape_text(target, &page(0, 10 + 19 / 4));
+            assert_eq!(
+                scenario.reported(waiting),
+                value(0.0),
+                "{metric} {retain:?}"
+            );
+            assert_eq!(scenario.reported(rate), value(0.0), "{metric} {retain:?}");
+        }
     }
 }
 

@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use hashbrown::HashMap;
 
 use crate::limits::GAPS_MAX;
-use crate::store::{SeriesId, TargetId, is_counter};
+use crate::store::{SeriesId, TargetId};
 
+use super::super::names::Names;
 use super::{ChangeKind, CounterMoves, Facts, TargetFacts};
 
 /// Errors of a target without any good page that its reasons name one after another: a sender that has sent nothing yet may be one
@@ -55,8 +56,8 @@ impl Facts {
         let mut gone = left.iter().filter(|(metric, _)| has(metric) == 0);
         // A process that has restarted and shows a counter shows one that fell; of a page of several others may go on.
         let are_gone = !says_start
-            && gone.any(|(metric, _)| is_counter(metric))
-            && !facts.metrics.keys().any(|metric| is_counter(metric));
+            && gone.any(|(metric, _)| Names::is_counter(metric))
+            && !facts.metrics.keys().any(|metric| Names::is_counter(metric));
         let metrics: Vec<Box<str>> = left.into_iter().map(|(metric, _)| metric).collect();
         // The next page that has a sample tells by its start time whether this one was of the same process.
         let tells_later = facts.is_empty && facts.starts.only().is_some();

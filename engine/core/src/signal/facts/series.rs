@@ -5,7 +5,7 @@ use hashbrown::HashSet;
 use crate::labels::{Labels, METRIC_NAME};
 use crate::limits::{POOLS_PER_TARGET_MAX, REMEMBERED_LABELS_MAX, SHOWN_LABELS_MAX};
 use crate::scrape::Retain;
-use crate::store::{SeriesId, TargetId, is_counter};
+use crate::store::{SeriesId, TargetId};
 
 use super::super::names::{
     INFO, LEADER, NameIndex, Names, POOL_LABELS, REQUEST_LABELS, START_TIME, UP,
@@ -197,7 +197,9 @@ impl Facts {
             if let Some(count) = facts.metrics.get_mut(metric) {
                 let before = *count;
                 *count = count.saturating_sub(*gone);
-                if facts.shown_labels.contains_key(metric) || (*count == 0 && is_counter(metric)) {
+                if facts.shown_labels.contains_key(metric)
+                    || (*count == 0 && Names::is_counter(metric))
+                {
                     facts.left.push((metric.clone(), before));
                 }
                 if *count == 0 {

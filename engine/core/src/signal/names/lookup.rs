@@ -3,6 +3,7 @@
 use super::family::{Class, Family, Measure, Name};
 use super::table::{self, FAMILIES};
 use super::well_known::SUFFIXES;
+use crate::store::is_counter;
 
 /// The table of names, with what a user configures in addition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,6 +82,11 @@ impl Names {
         let is_demand =
             |(family, _, suffix): (&Family, _, &str)| family.demand && suffix.is_empty();
         Self::is_queue_gauge(metric) || family_of(metric).is_some_and(is_demand)
+    }
+
+    /// Whether a metric is a counter, by its name, and is not known to be a gauge: Triton's queue is called `..._count`.
+    pub(crate) fn is_counter(metric: &str) -> bool {
+        is_counter(metric) && !Self::is_amount(metric)
     }
 }
 
