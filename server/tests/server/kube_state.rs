@@ -143,6 +143,50 @@ async fn a_kind_that_may_not_be_read_keeps_nothing_of_another_back() {
     running.stop().await;
 }
 
+/// What a reload has read from another API server is not told for what was read from this one, nor beside it; queries have that until then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_api_server_takes_over_once_it_has_given_a_list() {
+    let clusters = [
+        ObjectServer::start(&[DEPLOYMENTS]).await,
+        ObjectServer::start(&[DEPLOYMENTS]).await,
+    ];
+    clusters[0].put(DEPLOYMENTS, deployment("llm", "decode", 2, 2));
+    clusters[1].put(DEPLOYMENTS, deployment("llm", "decode", 5, 5));
+    clusters[1].hold_lists(true);
+    let files = Files::new("another-api-server");
+    let with = |cluster: &ObjectServer| {
+        let text = format!(
+            "global: {{scrape_interval: 1s}}\nkube_state: {{api_server: 'http://{}'}}\nsignals:\n\
+             - {{name: spec, expr: 'sum(kube_deployment_spec_replicas{{namespace=\"llm\"}})'}}\n",
+            cluster.address
+        );
+        (files.write("config.yml", &text), text)
+    };
+    let (path, text) = with(&clusters[0]);
+    let running = server_with(&text, settings(Some(path)), Default::default()).await;
+    let address = running.addresses[0];
+    let is_told = |number: f64| async move {
+        signal(address, "spec").await == ("value".to_owned(), Some(number))
+    };
+    eventually("what the first one has", || is_told(2.0)).await;
+    with(&clusters[1]);
+    running.app.reload().await.expect("valid");
+    let all = "sum(kube_deployment_spec_replicas)";
+    for _ in 0..3 {
+        let (state, _) = signal(address, "spec").await;
+        assert_eq!(state, "unknown");
+        assert_eq!(value(address, all).await, Some(2.0));
+    }
+    clusters[1].hold_lists(false);
+    eventually("what the second one has", || async {
+        let told = value(address, all).await;
+        assert!(told.is_none_or(|sum| sum == 2.0 || sum == 5.0), "{told:?}");
+        is_told(5.0).await
+    })
+    .await;
+    running.stop().await;
+}
+
 /// A trigger came for two namespaces of which one may not be read, or whose list had not come, and the number of the other was told for
 /// both; one for all namespaces took away what was told of one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

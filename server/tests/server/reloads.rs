@@ -6,9 +6,11 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::common::certificates::Files;
+use crate::common::objects::ObjectServer;
 use crate::common::scripted::{Scripted, json_answer, status};
 use crate::common::{Act, TestTarget, eventually, http, server_with, settings};
 use stillwell::serve::Running;
+use stillwell_adapters::host::Host;
 
 /// A list of targets that can be replaced.
 struct List {
@@ -103,6 +105,56 @@ async fn a_reload_takes_no_target_away_before_the_new_list_is_there() {
     assert!(told.contains(why), "{told}");
     list.set(&[&many]);
     tells(&running, "\"35\"").await;
+    running.stop().await;
+}
+
+/// A comment above them took away all targets of monitors, of `kube_state` and of lists with credentials until the API server had answered
+/// again; so did another `evaluation_interval` those of `kube_state`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_only_stands_at_another_line_goes_on_while_nothing_can_be_listed() {
+    const CONFIGS: &str = "/apis/monitoring.coreos.com/v1alpha1/scrapeconfigs";
+    const DEPLOYMENTS: &str = "/apis/apps/v1/deployments";
+    let (few, many) = (
+        TestTarget::with_page("my_queue 5\n").await,
+        TestTarget::with_page("my_queue 30\n").await,
+    );
+    let cluster = ObjectServer::start(&[CONFIGS, DEPLOYMENTS]).await;
+    cluster.put(CONFIGS, json!({
+        "apiVersion": "any/v1", "kind": "ScrapeConfig", "metadata": {"name": "few", "namespace": "llm"},
+        "spec": {"staticConfigs": [{"targets": [few.address.to_string()]}]},
+    }));
+    cluster.put(DEPLOYMENTS, json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "decode", "namespace": "llm"},
+        "spec": {"replicas": 100}, "status": {"replicas": 100},
+    }));
+    let list = List::of(&[&many]).await;
+    let files = Files::new("reload-lines");
+    let with = |above: &str, every: &str| {
+        let text = format!(
+            "{above}global: {{scrape_interval: 1s, evaluation_interval: {every}}}\n\
+             monitors: {{api_server: 'http://{0}', bearer_token: t}}\nkube_state: {{api_server: 'http://{0}', bearer_token: t}}\n\
+             scrape_configs:\n{1}  authorization: {{credentials: c}}\n\
+             signals:\n- {{name: all, expr: 'sum(my_queue) + sum(kube_deployment_spec_replicas{{namespace=\"llm\"}})'}}\n",
+            cluster.address,
+            list.job("found", "50ms")
+                .replace("}]", ", authorization: {credentials: c}}]"),
+        );
+        (files.write("config.yml", &text), text)
+    };
+    let (path, text) = with("", "1m");
+    let running = server_with(&text, settings(Some(path)), Default::default()).await;
+    tells(&running, "135").await;
+    cluster.hold_lists(true);
+    list.fail();
+    for (above, every) in [("# more\n\n", "1m"), ("", "2m")] {
+        with(above, every);
+        running.app.reload().await.expect("valid");
+        assert_eq!(told(&running).await, "\"135\"", "{above:?} {every}");
+        assert_eq!(running.app.targets().active.len(), 3, "{above:?} {every}");
+        list.is_asked_again().await;
+        assert_eq!(told(&running).await, "\"135\"", "{above:?} {every}");
+        assert_eq!(running.app.targets().active.len(), 3, "{above:?} {every}");
+    }
     running.stop().await;
 }
 

@@ -14,26 +14,30 @@ mod wanted;
 mod watched;
 mod watches;
 
+use std::collections::BTreeSet;
+
 use stillwell_engine::signal::Partial;
 use tokio::sync::watch;
 
 use crate::config::{Global, KubeState};
 use crate::rule_groups::RuleFile;
-use crate::scrape::JobTargets;
+use crate::scrape::{JobTargets, Target};
+
+use watches::kind_of;
 
 pub(super) use run::{nothing_seen, run};
 
 /// Which objects are told of.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(super) struct Section {
     pub(super) options: KubeState,
     pub(super) global: Global,
 }
 
 impl Section {
-    /// Whether what was begun for the other can go on.
-    pub(super) fn is_like(&self, other: &Section) -> bool {
-        (&self.options, &self.global) == (&other.options, &other.global)
+    /// Whether both read the same objects, in the same way: watches that were begun for one go on for the other.
+    pub(super) fn reads_as(&self, other: &Section) -> bool {
+        self.options.cluster == other.options.cluster
     }
 }
 
@@ -48,8 +52,20 @@ pub(super) struct Rules {
 /// The job as of one moment.
 pub(super) struct Told {
     pub(super) job: JobTargets,
-    /// Every watch that is wanted has listed what there is.
-    pub(super) are_listed: bool,
+    /// Kinds of which some watch that is wanted has listed nothing yet.
+    pub(super) not_listed: BTreeSet<&'static str>,
     /// Series that its targets do not tell of.
     pub(super) partial: Vec<Partial>,
+}
+
+impl Told {
+    /// What a job had before that is another's now. Of a kind of which nothing is listed yet the targets of then stay.
+    pub(super) fn keep(&mut self, mut before: Vec<Target>) -> Vec<Target> {
+        let now = self.job.found.targets.iter().filter_map(kind_of);
+        let told: BTreeSet<String> = now.map(str::to_owned).collect();
+        let is_missing = |kind: &str| self.not_listed.contains(kind) && !told.contains(kind);
+        before.retain(|one| kind_of(one).is_some_and(is_missing));
+        self.job.found.targets.extend(before.iter().cloned());
+        before
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use stillwell_engine::Reader;
 use stillwell_engine::signal::Partial;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::super::groups::Groups;
 use super::super::kubernetes::client;
@@ -21,27 +21,30 @@ use crate::scrape::target_options;
 /// What signals and triggers name is looked at this often.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Sends the job whenever its targets change, until it is dropped. `status` says how the watches go.
+/// Sends the job whenever its targets change, until it is dropped. All of `sections` read the same objects. `status` says how the
+/// watches go.
 pub(in crate::discovery) async fn run(
-    section: Section,
+    mut sections: watch::Receiver<Section>,
     (reader, shard): (Reader, Option<Shard>),
     rules: Rules,
     status: Groups,
     tell: mpsc::Sender<Told>,
 ) {
+    let cluster = sections.borrow().options.cluster.clone();
     let client = loop {
-        match client::connect(&section.options.cluster).await {
+        match client::connect(&cluster).await {
             Ok((client, _)) => break client,
             Err(why) => status.fail(why),
         }
         tokio::time::sleep(client::TRY_AGAIN).await;
     };
-    let job = match job(&section) {
-        Ok(job) => job,
+    let section = sections.borrow_and_update().clone();
+    let options = match job(&section) {
+        Ok(options) => options,
         Err(why) => return status.fail(why), // its text is ours: a test would have failed
     };
     let (changed, mut changes) = mpsc::channel(1);
-    let mut watches = Watches::new(section, job, (client, shard), changed);
+    let mut watches = Watches::new(section, options, (client, shard), changed);
     let mut told = None;
     let mut look = tokio::time::interval(LOOK);
     loop {
@@ -52,6 +55,14 @@ pub(in crate::discovery) async fn run(
                 watches.watch(wanted);
             }
             Some(()) = changes.recv() => {}
+            Ok(()) = sections.changed() => {
+                let section = sections.borrow_and_update().clone();
+                match job(&section) {
+                    Ok(options) => watches.go_on(section, options),
+                    Err(why) => return status.fail(why), // as above
+                }
+                look.reset_immediately(); // it may want other objects
+            }
         }
         let seen = watches.seen();
         match &seen.problem {
@@ -61,7 +72,7 @@ pub(in crate::discovery) async fn run(
         if told.as_ref() != Some(&seen) {
             let tells = Told {
                 job: watches.job_targets(seen.targets.clone()),
-                are_listed: seen.are_listed,
+                not_listed: seen.not_listed.clone(),
                 partial: seen.partial.clone(),
             };
             told = Some(seen);

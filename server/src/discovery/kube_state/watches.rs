@@ -29,6 +29,8 @@ use crate::scrape::{Discovered, Found, JobTargets, PageSource, Target};
 const IN_CLUSTER: &str = "https://kubernetes.default.svc";
 /// Namespaces of a kind with a watch of their own.
 const NAMESPACES_MAX: usize = 50;
+/// Before the kind, in the label `service` of a target.
+const SERVICE_PREFIX: &str = "kube-state-metrics/";
 /// The namespace of a watch of all.
 const ALL: &str = "";
 
@@ -51,8 +53,8 @@ pub(super) struct Watches {
 #[derive(PartialEq)]
 pub(super) struct Seen {
     pub(super) targets: Vec<Target>,
-    /// Every watch that is wanted has listed what there is.
-    pub(super) are_listed: bool,
+    /// Kinds of which some watch that is wanted has listed nothing yet.
+    pub(super) not_listed: BTreeSet<&'static str>,
     /// Series that these targets do not tell of.
     pub(super) partial: Vec<Partial>,
     /// Why something that is wanted is not listed.
@@ -80,6 +82,11 @@ impl Watches {
 
     pub(super) fn section(&self) -> &Section {
         &self.section
+    }
+
+    /// Goes on with the same watches for another section, which reads the same objects.
+    pub(super) fn go_on(&mut self, section: Section, job: Arc<ScrapeJob>) {
+        (self.section, self.job) = (section, job);
     }
 
     /// Watches exactly what is wanted. Watches that stay go on undisturbed.
@@ -163,7 +170,7 @@ impl Watches {
         self.settle();
         let mut seen = Seen {
             targets: Vec::new(),
-            are_listed: true,
+            not_listed: BTreeSet::new(),
             partial: Vec::new(),
             problem: None,
         };
@@ -192,7 +199,9 @@ impl Watches {
                     }
                 }
             }
-            seen.are_listed &= why.is_none();
+            if why.is_some() {
+                seen.not_listed.insert(kind.plural);
+            }
             // The same reason for as long as an outage takes (S9e).
             let why = match why {
                 Some(why) => Some(self.whys.entry(at).or_insert(why).clone()),
@@ -277,7 +286,7 @@ impl Watches {
         let address = server.split("://").nth(1).unwrap_or(server);
         labels.set("instance", address.trim_end_matches('/'));
         // A group of its own (S2c), so that what cannot be read of one kind keeps nothing of another back.
-        labels.set("service", &format!("{}/{}", KubeState::JOB, kind.plural));
+        labels.set("service", &format!("{SERVICE_PREFIX}{}", kind.plural));
         let labels = labels.build();
         Some(Target {
             job: Arc::clone(&self.job),
@@ -302,6 +311,12 @@ impl Watches {
             },
         }
     }
+}
+
+/// The kind of which a target tells.
+pub(super) fn kind_of(target: &Target) -> Option<&str> {
+    let service = target.labels.get("service")?;
+    service.strip_prefix(SERVICE_PREFIX)
 }
 
 /// The keys of the watches of one kind.
@@ -403,12 +418,16 @@ mod tests {
         let job = job(&section).expect("its text is ours");
         let client = Client::try_from(nowhere).expect("a client");
         let mut watches = Watches::new(section, job, (client, None), mpsc::channel(1).0);
-        assert!(watches.seen().are_listed, "nobody asks for anything");
+        assert!(
+            watches.seen().not_listed.is_empty(),
+            "nobody asks for anything"
+        );
         let of = |namespace| Matcher::new(MatchOp::Equal, "namespace", namespace).expect("valid");
         let mut wanted: Wanted = KINDS.iter().map(|_| OfKind::default()).collect();
         wanted[0] = OfKind::by(vec![vec![of("a")], vec![of("b")]]);
         watches.watch(wanted);
         let seen = watches.seen();
-        assert!(seen.targets.is_empty() && !seen.are_listed && watches.watches.len() == 2);
+        assert!(seen.targets.is_empty() && watches.watches.len() == 2);
+        assert!(seen.not_listed.contains(KINDS[0].plural));
     }
 }

@@ -26,6 +26,8 @@ struct State {
     compacted: u64,
     /// Connections are closed without an answer.
     is_away: bool,
+    /// Lists are not answered.
+    are_lists_held: bool,
     /// Grows when all streams have to end.
     streams: u64,
     watches: usize,
@@ -143,6 +145,12 @@ impl ObjectServer {
         }
     }
 
+    /// Answers no list any more, or does again. Watches go on.
+    pub fn hold_lists(&self, are_held: bool) {
+        self.state.lock().are_lists_held = are_held;
+        self.changed.send_modify(|version| *version += 1);
+    }
+
     /// Refuses to list and watch a collection.
     pub fn forbid(&self, path: &str) {
         self.state.lock().forbidden.push(path.to_owned());
@@ -178,6 +186,11 @@ impl ObjectServer {
                     return;
                 }
                 continue;
+            }
+            if path != "/version" && name.is_empty() && !query.contains("watch=") {
+                let mut changed = self.changed.subscribe();
+                let are_held = || self.state.lock().are_lists_held;
+                while are_held() && changed.changed().await.is_ok() {}
             }
             let is_forbidden = |one: &String| *one == collection || *one == path;
             let refused = self.state.lock().forbidden.iter().any(is_forbidden);
