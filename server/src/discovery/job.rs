@@ -1,15 +1,16 @@
 //! A scrape job with the mechanisms that find its targets, and what became of each group of them.
 //!
 //! Where a reload gives a job another mechanism of the same kind, what the one before has found stays until the new one has
-//! read its source, as a source that cannot be read keeps its last targets (rule S3a). Where both read the same source, and the
-//! job's rules are those of before, that stands for its list; otherwise its list is awaited.
+//! read its source, as a source that cannot be read keeps its last targets (rule S3a): the list, or the part of one that was read.
+//! Where both read the same source, and the job's rules are those of before, a list stands for its list; otherwise its list is
+//! awaited.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::groups::BySource;
 use super::mechanism::Mechanism;
 use super::shard::Shard;
+use super::stand_in::StandIn;
 use crate::config::{Discovery, ScrapeJob};
 use crate::scrape::{JobTargets, LabelRoom, Outcome, TargetGroup, collect, outcomes};
 
@@ -34,11 +35,7 @@ pub(super) struct Source {
     /// The version of its groups that the job has seen.
     seen: Option<u64>,
     /// What was found in its place before, until it has read its source.
-    before: BySource,
-    /// Whether that is a list of its source.
-    was_read: bool,
-    /// Why it was not all that there was, where that is so.
-    before_partial: Option<String>,
+    before: StandIn<Arc<str>, TargetGroup>,
 }
 
 impl Source {
@@ -51,32 +48,40 @@ impl Source {
         let mut source = Source {
             mechanism,
             seen: None,
-            before: BySource::new(),
-            was_read: false,
-            before_partial: None,
+            before: StandIn::default(),
         };
         let Some(before) = before else { return source };
         let (known, next) = (&before.mechanism, &source.mechanism);
         let is_list = is_alike && known.config.reads_as(&next.config);
-        let found = known.groups.get();
-        let was_read = match found.is_read && !known.groups.is_same(&next.groups) {
-            true => {
-                (source.before, source.before_partial) = (found.groups, found.partial);
-                true
-            }
-            false => {
-                source.before.clone_from(&before.before);
-                source.before_partial.clone_from(&before.before_partial);
-                before.was_read
-            }
+        source.before = match known.groups.is_same(&next.groups) {
+            true => before.before.clone(),
+            false => before.found(),
         };
-        source.was_read = was_read && is_list;
+        source.before.is_list &= is_list;
         source
+    }
+
+    /// What it has found and what stands in for the rest.
+    fn found(&self) -> StandIn<Arc<str>, TargetGroup> {
+        let found = self.mechanism.groups.get();
+        let before = &self.before;
+        match found.is_read {
+            true => StandIn {
+                found: found.groups,
+                is_list: true,
+                partial: found.partial,
+            },
+            false => StandIn {
+                found: before.with(found.groups),
+                is_list: before.is_list,
+                partial: found.partial.or_else(|| before.partial.clone()),
+            },
+        }
     }
 
     /// Whether nothing is known of its targets.
     pub(super) fn is_unread(&self) -> bool {
-        !self.was_read && !self.mechanism.groups.get().is_read
+        !self.before.is_list && !self.mechanism.groups.get().is_read
     }
 }
 
@@ -85,23 +90,22 @@ impl Source {
 pub(super) fn predecessors<'s>(now: &[Discovery], before: &'s [Source]) -> Vec<Option<&'s Source>> {
     let mut taken = vec![false; before.len()];
     let mut of: Vec<Option<&Source>> = vec![None; now.len()];
-    let is_same =
-        |_: usize, one: &Source, next: &Discovery, _: usize| one.mechanism.config == *next;
-    let reads_as =
-        |_: usize, one: &Source, next: &Discovery, _: usize| one.mechanism.config.reads_as(next);
-    let is_in_place = |at: usize, one: &Source, next: &Discovery, place: usize| {
-        let kind = std::mem::discriminant::<Discovery>;
-        at == place && kind(&one.mechanism.config) == kind(next)
-    };
-    type Fits<'f> = &'f dyn Fn(usize, &Source, &Discovery, usize) -> bool;
+    let kind = std::mem::discriminant::<Discovery>;
+    // Of what was at one place, and is at another.
+    type Placed<'d> = (usize, &'d Discovery);
+    let is_same = |(_, was): Placed<'_>, (_, is): Placed<'_>| was == is;
+    let reads_as = |(_, was): Placed<'_>, (_, is): Placed<'_>| was.reads_as(is);
+    let is_in_place =
+        |(at, was): Placed<'_>, (place, is): Placed<'_>| at == place && kind(was) == kind(is);
+    type Fits<'f> = &'f dyn Fn(Placed<'_>, Placed<'_>) -> bool;
     for fits in [&is_same as Fits<'_>, &reads_as, &is_in_place] {
-        for (place, next) in now.iter().enumerate() {
-            let mut sources = before.iter().enumerate();
-            if of[place].is_none()
-                && let Some((at, one)) =
-                    sources.find(|(at, one)| !taken[*at] && fits(*at, one, next, place))
+        for next in now.iter().enumerate() {
+            let is_free =
+                |at: &usize| !taken[*at] && fits((*at, &before[*at].mechanism.config), next);
+            if of[next.0].is_none()
+                && let Some(at) = (0..before.len()).find(is_free)
             {
-                (of[place], taken[at]) = (Some(one), true);
+                (of[next.0], taken[at]) = (Some(&before[at]), true);
             }
         }
     }
@@ -126,17 +130,12 @@ impl Job {
             let listed = source.mechanism.groups.get();
             source.seen = Some(listed.version);
             if listed.is_read {
-                source.before.clear();
-                source.before_partial = None;
+                source.before = StandIn::default();
             }
-            let partial = listed.partial.or_else(|| source.before_partial.clone());
-            self.is_listed &= (listed.is_read || source.was_read) && partial.is_none();
+            let partial = listed.partial.or_else(|| source.before.partial.clone());
+            self.is_listed &= (listed.is_read || source.before.is_list) && partial.is_none();
             self.partial = self.partial.take().or(partial);
-            let before = source.before.iter();
-            let before = before.map(|(source, group)| (Arc::clone(source), Arc::clone(group)));
-            // The same source may be in both: the one that was found now is meant.
-            let found: BySource = before.chain(listed.groups).collect();
-            for (source, group) in found {
+            for (source, group) in source.before.with(listed.groups) {
                 let key = (at, source);
                 let value = match self.known.remove(&key) {
                     Some((before, outcomes))
@@ -216,16 +215,24 @@ mod tests {
         job.targets(None).found.targets.len()
     }
 
-    /// So many targets at a place of the job.
-    fn find(job: &Job, at: usize, count: usize) {
-        let group = TargetGroup {
-            targets: (0..count)
-                .map(|port| crate::scrape::address_labels(&format!("h{at}:{}", port + 1)))
-                .collect(),
+    fn group(of: &str, count: usize) -> TargetGroup {
+        let address = |port| crate::scrape::address_labels(&format!("{of}:{}", port + 1));
+        TargetGroup {
+            targets: (0..count).map(address).collect(),
             ..TargetGroup::default()
-        };
+        }
+    }
+
+    /// So many targets at a place of the job: a list.
+    fn find(job: &Job, at: usize, count: usize) {
         let groups = &job.mechanisms[at].mechanism.groups;
-        groups.replace([("list".to_owned(), group)]);
+        groups.replace([("list".to_owned(), group(&format!("h{at}"), count))]);
+    }
+
+    /// So many of one name of the first source: no list.
+    fn find_part(job: &Job, name: &str, count: usize) {
+        let groups = &job.mechanisms[0].mechanism.groups;
+        groups.put_part(name.to_owned(), group(name, count));
     }
 
     /// What another list at the same place had found stood for a list of this one, and 5 of 35 was told while it was not answered.
@@ -252,6 +259,26 @@ mod tests {
             assert_eq!(are_unread, is_unread, "{case}");
             assert_eq!(second.is_listed, !is_unread, "{case}");
         }
+    }
+
+    /// Of two names one was never answered: a reload while the other was not either took its targets away, and the sum of the other
+    /// jobs was told.
+    #[test]
+    fn what_was_read_of_a_source_stays_where_others_of_it_never_were() {
+        let first = next(job(&[("a", "1m")], ""), None);
+        find_part(&first, "one", 30);
+        let mut second = next(job(&[("a", "2m")], ""), Some(&first));
+        assert_eq!(found(&mut second), 30);
+        assert!(second.mechanisms[0].is_unread() && !second.is_listed);
+        find_part(&second, "other", 3);
+        assert_eq!(found(&mut second), 33);
+        let mut third = next(job(&[("a", "3m")], ""), Some(&second));
+        assert_eq!(found(&mut third), 33);
+        find_part(&third, "one", 31);
+        assert_eq!(found(&mut third), 34, "what was found now is meant");
+        find(&third, 0, 7);
+        assert_eq!(found(&mut third), 7);
+        assert!(third.is_listed);
     }
 
     /// A part became all there is with a reload, and the sum without the rest was told.

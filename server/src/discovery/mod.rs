@@ -8,7 +8,7 @@
 //! Mechanisms are `file` and `http` (which give a `target_list`), `dns` (with `dns_records`) and `kubernetes`; `mechanism` starts
 //! them. Of objects in a cluster `monitors` makes jobs with mechanisms, which `followed` keeps, and `kube_state` pages about
 //! workloads. `job` makes targets of groups, `shard` leaves those of other processes out, and `unlisted` says of which jobs
-//! nothing is known yet. `watched_groups` are mechanisms without a job, for whoever needs addresses.
+//! nothing is known yet; `stand_in` is what was found before a reload, until there is a list. `watched_groups` are mechanisms without a job, for whoever needs addresses.
 //!
 //! A mechanism that cannot read its source leaves its last list as it is and says why; what it found goes on being
 //! scraped. All of it runs on a thread of its own: reading the state of a large cluster delays no scrape and no answer.
@@ -29,6 +29,7 @@ mod matching_files;
 mod mechanism;
 mod monitors;
 mod shard;
+mod stand_in;
 mod target_list;
 mod task;
 mod unlisted;
