@@ -253,7 +253,9 @@ impl Watches {
             return None;
         }
         let wanted = self.wanted.get(at).map_or(&[][..], |of| &of.selectors);
-        let told = wanted.iter().filter(|selector| is_told(selector));
+        let of_before = of_kind().flat_map(|one| one.selected.told_sooner());
+        let told = wanted.iter().chain(of_before);
+        let told = told.filter(|selector| is_told(selector));
         Some(Partial {
             job: KubeState::JOB.to_owned(),
             is_of_any_name: false,
@@ -391,9 +393,13 @@ struct One {
 impl One {
     /// It tells of these, but for what is in namespaces of others.
     fn select(&mut self, selectors: &[Vec<Matcher>], but: &BTreeSet<String>) {
-        if self.selected.select(selectors, but, self.watched.stored()) {
+        let (watched, selection) = (&self.watched, &self.selection);
+        let tell = |next: &Selection| {
+            selection.send_replace(next.clone());
+            watched.stored()
+        };
+        if self.selected.select(selectors, but, tell) {
             self.watched.await_page(self.selected.all_told_after());
-            self.selection.send_replace(self.selected.now().clone());
         }
     }
 }
