@@ -49,6 +49,7 @@ mod query;
 mod reading;
 mod refresh;
 mod register;
+mod registered_late;
 mod registry;
 mod remembered;
 mod rescope;

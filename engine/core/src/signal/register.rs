@@ -229,7 +229,7 @@ impl SignalRegistry {
         self.rescope_ms = self.rescope_ms.into_iter().chain(changes_ms).min();
         self.next_serial += 1;
         let known = self.recall(text, &policy.jobs);
-        let signal = Signal {
+        let mut signal = Signal {
             text: text.to_owned(),
             policy,
             compiled: Signal::compile(&query),
@@ -256,6 +256,7 @@ impl SignalRegistry {
             unknown_since_ms: None,
             transitions: VecDeque::new(),
         };
+        self.start_recent_graces(&mut signal);
         if at == self.signals.len() {
             self.signals.push(Some(signal));
         } else {

@@ -61,7 +61,7 @@ pub(crate) struct SignalRegistry {
 
 /// Whether a change of a target's page is one for a query. Series that leave are, where their metric has a value as long as
 /// what it tells of is there: a model server that has shown a gauge shows it until its process ends.
-fn concerns(kind: &ChangeKind, query: &SignalQuery, names: &Names) -> bool {
+pub(super) fn concerns(kind: &ChangeKind, query: &SignalQuery, names: &Names) -> bool {
     let ChangeKind::SeriesLeft {
         metrics,
         of_sources,
@@ -145,6 +145,7 @@ impl SignalRegistry {
     /// A target's process has changed, or the target has left, or its page something: the signals that see it start a grace
     /// (S6).
     pub(crate) fn process_changed(&mut self, target: TargetId, kind: &ChangeKind, at_ms: i64) {
+        self.facts.note_change(target, kind, at_ms);
         let facts = self.facts.target(target);
         let name = facts.map_or("", |facts| facts.name.as_str());
         let names = &self.names;

@@ -235,6 +235,11 @@ impl Signal {
         ));
     }
 
+    /// Where nothing is known that was measured before the changes of its grace, no 0 is told within it.
+    pub(super) fn require_floor(&mut self) {
+        self.unmeasured |= self.grace.as_ref().is_some_and(Grace::has_no_floor);
+    }
+
     /// The grace that applies at `now_ms`: only queries that read demand have one.
     pub(super) fn grace(&self, now_ms: i64) -> Option<&Grace> {
         let runs = |grace: &&Grace| grace.runs(now_ms, self.policy.restart_grace_ms);

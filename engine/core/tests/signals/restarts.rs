@@ -581,3 +581,51 @@ fn what_was_no_number_before_a_restart_is_no_zero_after_it() {
         assert!(matches!(told, Reported::Held(_)), "{told:?}");
     }
 }
+
+/// A query that others had displaced was registered again after a gateway had left, and 0 was told of 12 that waited.
+#[test]
+fn a_signal_that_is_registered_within_a_grace_tells_no_zero() {
+    const QUEUE: &str = "llm_d_epp_flow_control_queue_size";
+    const OTHER: &str = "vllm:num_requests_waiting{model_name=\"m\"} 0\n";
+    let page = |start: f64, waits: u32| {
+        format!("process_start_time_seconds {start}\n{QUEUE}{{inference_pool=\"p\"}} {waits}\n")
+    };
+    let query = format!("sum({QUEUE})");
+    for (leaves, rest, told) in [
+        (true, 0, None),
+        (true, 3, Some(3.0)),
+        (false, 0, None),
+        (false, 3, Some(3.0)),
+    ] {
+        let mut scenario = Scenario::new();
+        let [left, stays] = ["a:1", "b:1"].map(|instance| scenario.target(instance));
+        let other = scenario.target_of("other", "c:1", &[]);
+        let before = scenario.register(&query);
+        for _ in 0..3 {
+            scenario.take(other, OTHER);
+            scenario.take(left, &page(1.0, 12));
+            scenario.take(stays, &page(1.0, 0));
+        }
+        assert_eq!(scenario.reported(before), value(12.0));
+        match leaves {
+            true => scenario.remove(left),
+            false => scenario.take(left, &page(2.0, 0)),
+        }
+        scenario.take(stays, &page(1.0, rest));
+        assert_eq!(scenario.reported(before), held(12.0));
+        let late = scenario.register(&format!("{query} + 0"));
+        let of_other = scenario.register("sum(vllm:num_requests_waiting)");
+        scenario.take(other, OTHER);
+        scenario.take(stays, &page(1.0, rest));
+        assert_eq!(scenario.reported(of_other), value(0.0));
+        match told {
+            Some(told) => assert_eq!(scenario.reported(late), held(told)),
+            None => unknown(&scenario.reported(late), &["a:1", "only a number above 0"]),
+        }
+        scenario.now_ms += 61_000;
+        scenario.take(stays, &page(1.0, 0));
+        if leaves {
+            assert_eq!(scenario.reported(late), value(0.0));
+        }
+    }
+}

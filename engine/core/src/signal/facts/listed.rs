@@ -49,6 +49,7 @@ impl Facts {
             }
         }
         self.forget_what_nobody_shows(&facts.group);
+        self.remember_left(facts, at_ms);
     }
 
     /// Notes whether discovery calls a target ready.

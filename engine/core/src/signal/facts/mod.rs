@@ -26,6 +26,7 @@ mod names_seen;
 mod other_names;
 mod persist;
 mod process;
+mod recent_changes;
 mod replicated;
 mod scrapes;
 mod series;
@@ -42,6 +43,7 @@ use crate::store::TargetId;
 
 use super::query::Selector;
 use super::retain_set::{RetainRequirements, Retained};
+use recent_changes::LeftTargets;
 
 pub(crate) use change::{ChangeKind, CounterMoves};
 pub(crate) use configured::Learns;
@@ -51,6 +53,7 @@ pub(crate) use left_out::{LeftOut, WhyLeftOut, may_fit};
 pub(crate) use names_seen::NamesSeen;
 pub(crate) use persist::RestoredTarget;
 pub(crate) use process::{ProcessFacts, ProcessGatherer};
+pub(crate) use recent_changes::RecentChange;
 pub(crate) use replicated::Replicated;
 pub(crate) use target::{TargetFacts, Uncovered};
 pub use unlisted::{Namespaces, Partial, Unlisted, Unseen};
@@ -72,6 +75,7 @@ pub(crate) struct Facts {
     structure_of_all: u64,
     /// When a target last left discovery, in milliseconds.
     pub(crate) left_ms: i64,
+    left_targets: LeftTargets,
     /// Targets that have lost metrics, or whose page became empty.
     pub(crate) targets_with_losses: usize,
     /// Targets that show series which another has.
@@ -101,6 +105,7 @@ impl Default for Facts {
             structure: 0,
             structure_of_all: 0,
             left_ms: i64::MIN,
+            left_targets: LeftTargets::default(),
             targets_with_losses: 0,
             with_replicated: 0,
             #[cfg(test)]

@@ -18,7 +18,7 @@ use super::group::group_of;
 use super::other_names::{OtherNames, hash_of};
 use super::sources_down::SourcesDown;
 use super::starts::Starts;
-use super::{LeftOut, NamesSeen, Replicated};
+use super::{ChangeKind, LeftOut, NamesSeen, Replicated};
 
 /// One target.
 #[derive(Debug)]
@@ -86,6 +86,8 @@ pub(crate) struct TargetFacts {
     /// Metrics of which series have left the page that is being taken, with how many the page before had: those that signals
     /// read, and counters that are gone. Others may have come in their place, which is known at the end of the page.
     pub(super) left: Vec<(Box<str>, u32)>,
+    /// The newest change of each kind, with its time in milliseconds.
+    pub(super) recent_changes: Vec<(i64, ChangeKind)>,
     /// When it may have restarted last, without a page that says so, in milliseconds.
     pub(crate) may_have_restarted_ms: Option<i64>,
     /// The newest good page has no sample at all.
@@ -165,6 +167,7 @@ impl TargetFacts {
             lost: TableMetrics::default(),
             lost_others: BTreeSet::new(),
             left: Vec::new(),
+            recent_changes: Vec::new(),
             may_have_restarted_ms: None,
             is_empty: false,
             left_out: LeftOut::default(),

@@ -1,0 +1,49 @@
+//! A signal that is registered within the grace after a change of process (S6b): it has not measured what was true before.
+//!
+//! What nobody configured is registered when somebody asks, and again where it had to make room for others, or where nobody had
+//! asked for a while. *After a failover 0 was told to an HPA, whose query 500 others had displaced since it was told 12.*
+
+use super::facts::{ChangeKind, RecentChange};
+use super::registry::{SignalRegistry, concerns};
+use super::scope;
+use super::signal::Signal;
+
+impl SignalRegistry {
+    /// Starts the graces that it would be in, had it been registered before. It takes a look at all targets.
+    pub(super) fn start_recent_graces(&self, signal: &mut Signal) {
+        let since_ms = self.now_ms.saturating_sub(signal.policy.restart_grace_ms);
+        let changes = self.facts.changes_since(since_ms);
+        let mut changes: Vec<RecentChange<'_>> = changes
+            .filter(|change| self.is_one_for(signal, change))
+            .collect();
+        changes.sort_by_key(|change| change.at_ms);
+        for change in &changes {
+            signal.start_grace(&change.target.name, change.kind, change.at_ms);
+        }
+        if let Some(at_ms) = self.facts.forgotten_since(since_ms) {
+            signal.start_grace("one of many targets", &ChangeKind::LeftDiscovery, at_ms);
+        }
+        signal.require_floor();
+    }
+
+    fn is_one_for(&self, signal: &Signal, change: &RecentChange<'_>) -> bool {
+        let is_seen = match change.id {
+            Some(id) => signal.scope.shows(id),
+            None => self.was_seen(signal, change),
+        };
+        is_seen && concerns(change.kind, &signal.query, &self.names)
+    }
+
+    /// Whether a target that left would be in the signal's scope.
+    fn was_seen(&self, signal: &Signal, change: &RecentChange<'_>) -> bool {
+        let (facts, names) = (&self.facts, &self.names);
+        let target = change.target;
+        let mut selectors = signal.query.selectors.iter();
+        scope::is_of_allowed_job(&signal.policy, target)
+            && selectors.any(|selector| {
+                let mut groups = scope::exposing(facts, names, selector);
+                groups.any(|(group, _)| group == target.group)
+                    && scope::contradiction(target, names, selector, &[]).is_none()
+            })
+    }
+}
