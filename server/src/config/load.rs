@@ -7,7 +7,7 @@ use stillwell_adapters::kubernetes::RESOURCE;
 use stillwell_engine::Retain;
 
 use super::sections::config;
-use super::{Config, KubeState, Report, scrape_files};
+use super::{Config, KubeState, Line, Report, scrape_files};
 use crate::rules;
 
 /// Reads a configuration alone. With errors there is no configuration; warnings come either way.
@@ -64,12 +64,8 @@ pub fn load_with_files(text: &str, base: &Path) -> (Option<Config>, Report) {
         remote.resolve(base);
     }
     let section = config.external_metrics.clone();
-    let loaded = rules::load(
-        &section.rules_files,
-        base,
-        section.rules_line.0,
-        &mut report,
-    );
+    let Line(line) = section.rules_line;
+    let loaded = rules::load(&section.rules_files, base, line, &mut report);
     for signal in loaded.signals {
         match config
             .signals
@@ -90,7 +86,7 @@ pub fn load_with_files(text: &str, base: &Path) -> (Option<Config>, Report) {
             config.external_metrics.groups.resource = groups;
         }
         (None, Some(given)) if !given.is_empty() => report.error(
-            section.rules_line.0,
+            line,
             "external_metrics: resource_api_groups needs a rules file with resourceRules (rules_files)",
         ),
         (None, _) => {}

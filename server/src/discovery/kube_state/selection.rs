@@ -6,9 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use stillwell_engine::labels::Matcher;
-
-use super::wanted::namespaces_of;
+use stillwell_engine::labels::{MatchOp, Matcher};
 
 /// What a page tells of.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -119,6 +117,16 @@ fn covers(these: &[Matcher], selector: &[Matcher]) -> bool {
     these.iter().all(|matcher| selector.contains(matcher))
 }
 
+/// The namespaces in which a selector selects; `None` where it does not say.
+pub(super) fn namespaces_of(selector: &[Matcher]) -> Option<Vec<String>> {
+    let mut of = selector.iter().filter(|one| one.name() == "namespace");
+    of.find_map(|one| match one.op() {
+        MatchOp::Equal => Some(vec![one.value().to_owned()]),
+        MatchOp::Regex => one.literal_values().map(<[String]>::to_vec),
+        _ => None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,17 +178,17 @@ mod tests {
             selected.told_sooner().count()
         };
         let [a, b, c] = ["a", "b", "c"].map(named);
-        let all = Vec::new();
+        let all = [Vec::new()];
         select(&[a.clone(), b.clone()], 0, &[("a", 1), ("b", 1)]);
         let [for_ever, never] = [0, usize::MAX];
         let told = [("a", for_ever), ("b", for_ever), ("c", 7)];
-        assert_eq!(select(&[all.clone()], 5, &told), 2);
+        assert_eq!(select(&all, 5, &told), 2);
         let told = [("a", for_ever), ("b", never), ("c", 7)];
         assert_eq!(select(&[a.clone(), c.clone()], 5, &told), 0);
         let told = [("a", for_ever), ("b", 8), ("c", 7)];
-        assert_eq!(select(&[all.clone()], 6, &told), 2);
+        assert_eq!(select(&all, 6, &told), 2);
         let told = [("a", for_ever), ("b", for_ever), ("c", for_ever)];
-        assert_eq!(select(&[a, b, c, all], 9, &told), 0);
+        assert_eq!(select(&[a, b, c, Vec::new()], 9, &told), 0);
     }
 
     /// A signal of one namespace ended, and those of all others were unknown for two pages.

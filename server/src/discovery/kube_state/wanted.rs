@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use stillwell_engine::Reader;
-use stillwell_engine::labels::{METRIC_NAME, MatchOp, Matcher};
+use stillwell_engine::labels::{METRIC_NAME, Matcher};
 use stillwell_engine::promql::Query;
 
 use super::Section;
 use super::families::{KINDS, Kind};
+use super::selection::namespaces_of;
 use crate::rule_groups::RuleFile;
 
 /// Selectors of a kind; beyond them all of it is told of where it is watched: each series of a page is compared with each of them.
@@ -91,14 +92,4 @@ impl OfKind {
         of.selectors = selectors;
         of
     }
-}
-
-/// The namespaces in which a selector selects; `None` where it does not say.
-pub(super) fn namespaces_of(selector: &[Matcher]) -> Option<Vec<String>> {
-    let mut of = selector.iter().filter(|one| one.name() == "namespace");
-    of.find_map(|one| match one.op() {
-        MatchOp::Equal => Some(vec![one.value().to_owned()]),
-        MatchOp::Regex => one.literal_values().map(<[String]>::to_vec),
-        _ => None,
-    })
 }

@@ -16,8 +16,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::Section;
 use super::families::{KINDS, Kind};
-use super::selection::{Selected, Selection};
-use super::wanted::{OfKind, Wanted, namespaces_of};
+use super::selection::{Selected, Selection, namespaces_of};
+use super::wanted::{OfKind, Wanted};
 use super::watched::Watched;
 use crate::cluster::list_watch::NO_SUCH_KIND;
 use crate::config::{KubeState, ScrapeJob};
