@@ -1,22 +1,26 @@
 //! A section whose objects are followed, and what they have given.
 //!
 //! A reload that changes what a section inherits begins anew with lists. What an object gave before stays until the list that
-//! would have it is there; where nothing did, what its targets are is not known, for ten seconds at most.
-
-use std::sync::Arc;
+//! would have it is there; where nothing did, what its targets are is not known, for ten seconds at most. What was a part before
+//! stays one until the list is there that lacked something, or for a minute: it may be that nobody may read it any more.
 
 use stillwell_engine::signal::{Partial, Unseen};
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 use super::groups::Groups;
-use super::monitors::{ByObject, Given, Section};
+use super::monitors::{ByObject, Found, Given, Id, NotRead, Part, Section};
+use super::stand_in::StandIn;
 use super::unlisted::LISTS_AWAITED;
 use crate::config::ScrapeJob;
 use crate::rule_groups::RuleFile;
 
 /// Why the targets of what was configured a moment ago are not known.
 pub(super) const NO_LIST: &str = "its discovery has given no list since it was configured";
+
+/// What lists of before lacked is left out of what is known to lack after so long without others: an API server that refuses them
+/// must not keep everybody's signals unknown.
+const LACKED_MISSED: Duration = Duration::from_secs(60);
 
 /// A section of which the objects are followed.
 pub(super) struct Followed {
@@ -28,14 +32,14 @@ pub(super) struct Followed {
     /// What gives targets had been listed when this was found.
     pub(super) are_targets_listed: bool,
     /// What objects gave before a reload, which are not listed yet.
-    before: ByObject,
-    /// All of it had been listed then, and is not yet.
-    was_listed: bool,
-    /// Why that was not all that there was.
-    before_partial: Option<String>,
-    /// Why this is not all that there is, ...
-    found_partial: Option<String>,
-    /// ... and the same of what was handed on last, ...
+    before: StandIn<Id, Found>,
+    /// What that lacked, ...
+    lacked: NotRead,
+    /// ... which is believed until then at most, though no list has it.
+    lacked_until: Option<Instant>,
+    /// Why what is found since is not all that there is, ...
+    found: Option<Part>,
+    /// ... why all of it was not when it was handed on last, ...
     partial: Option<String>,
     /// ... which is believed until then at most, though targets of what was found since are not there yet.
     partial_until: Option<Instant>,
@@ -57,40 +61,60 @@ impl Followed {
         before: Option<&Followed>,
         is_awaited: bool,
     ) -> Followed {
-        let objects = before.map(|one| one.objects.clone()).unwrap_or_default();
-        let has_list = before.is_some_and(|one| one.are_targets_listed);
         let no_list = (is_awaited && before.is_none()).then(|| NO_LIST.to_owned());
-        let partial = before.and_then(|one| one.found_partial.clone());
+        let partial = before.and_then(|one| one.partial.clone()).or(no_list);
+        let (before, lacked) = before.map(Followed::stands_in).unwrap_or_default();
         Followed {
             number,
             section,
             status,
-            are_targets_listed: has_list,
-            before: objects.clone(),
-            objects,
-            was_listed: has_list,
-            before_partial: partial.clone(),
-            found_partial: partial,
-            partial: before.and_then(|one| one.partial.clone()).or(no_list),
+            objects: before.found.clone(),
+            are_targets_listed: before.is_list,
+            before,
+            lacked,
+            lacked_until: None,
+            found: None,
+            partial,
             partial_until: None,
             task,
         }
     }
 
+    /// What it has for one that takes its place, and what that lacks.
+    fn stands_in(&self) -> (StandIn<Id, Found>, NotRead) {
+        let mut lacked = match self.before.partial {
+            Some(_) => self.lacked.clone(),
+            None => NotRead::default(),
+        };
+        if let Some(part) = &self.found {
+            lacked.watches.extend(part.lacks.watches.iter().cloned());
+            lacked.objects.extend(part.lacks.objects.iter().cloned());
+        }
+        let before = StandIn {
+            found: self.objects.clone(),
+            is_list: self.are_targets_listed,
+            partial: self.found_partial().cloned(),
+        };
+        (before, lacked)
+    }
+
+    /// Why what is found is not all that there is.
+    fn found_partial(&self) -> Option<&String> {
+        let found = self.found.as_ref().map(|part| &part.why);
+        found.or(self.before.partial.as_ref())
+    }
+
     /// Takes what its objects give now.
     pub(super) fn take(&mut self, given: Given) {
-        self.before.retain(|id, _| given.not_read.has(id));
-        self.objects = given.by_object;
-        for (id, found) in &self.before {
-            let objects = self.objects.entry(id.clone());
-            objects.or_insert_with(|| Arc::clone(found));
+        let before = &mut self.before;
+        before.found.retain(|id, _| given.not_read.has(id));
+        before.is_list &= !given.are_targets_listed;
+        if !given.not_read.awaits(&self.lacked) {
+            before.partial = None;
         }
-        if self.before.is_empty() {
-            self.before_partial = None;
-        }
-        self.found_partial = given.partial.or_else(|| self.before_partial.clone());
-        self.was_listed &= !given.are_targets_listed;
-        self.are_targets_listed = given.are_targets_listed || self.was_listed;
+        self.objects = before.with(given.by_object);
+        self.found = given.partial;
+        self.are_targets_listed = given.are_targets_listed || before.is_list;
     }
 
     /// Its jobs. Two objects may give one of the same name.
@@ -105,9 +129,13 @@ impl Followed {
 
     /// Takes notice of what is handed on: `is_listed` says of a job by name that its targets are.
     pub(super) fn settle(&mut self, is_listed: impl Fn(&str) -> bool, now: Instant) {
-        if self.found_partial.is_some() || self.partial.is_none() {
-            self.partial.clone_from(&self.found_partial);
-            self.partial_until = None;
+        if self.before.partial.is_some() {
+            let until = *self.lacked_until.get_or_insert(now + LACKED_MISSED);
+            self.before.partial.take_if(|_| until <= now);
+        }
+        let found = self.found_partial().cloned();
+        if found.is_some() || self.partial.is_none() {
+            (self.partial, self.partial_until) = (found, None);
             return;
         }
         let until = *self.partial_until.get_or_insert(now + LISTS_AWAITED);
@@ -119,7 +147,9 @@ impl Followed {
 
     /// When it is to be settled once more, whatever happens.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.partial_until
+        let lacked_until = self.lacked_until.filter(|_| self.before.partial.is_some());
+        let until = self.partial_until.into_iter().chain(lacked_until);
+        until.min()
     }
 
     /// Why some of its targets cannot be seen now, or could not when those that are scraped were found.
@@ -136,11 +166,10 @@ impl Followed {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::time::Duration;
+    use std::sync::Arc;
 
     use stillwell_engine::promql::Features;
 
-    use super::super::monitors::{Found, NotRead};
     use super::*;
     use crate::config::{Global, job_from_json};
 
@@ -176,7 +205,13 @@ mod tests {
                 objects: BTreeSet::new(),
             },
             are_targets_listed: listed == [0, 1],
-            partial: partial.map(str::to_owned),
+            partial: partial.map(|why| Part {
+                why: why.to_owned(),
+                lacks: NotRead {
+                    watches: [(0, String::new())].into(),
+                    objects: BTreeSet::new(),
+                },
+            }),
         }
     }
 
@@ -227,6 +262,32 @@ mod tests {
         second.take(given(&["a", "b", "s"], &[0, 1], None));
         second.settle(|_| true, now + LISTS_AWAITED * 2);
         assert!(why(&second).is_none());
+    }
+
+    /// Of a part one object, or all of its kind, could not be read any more after a reload, and every signal was unknown for ever.
+    #[tokio::test]
+    async fn a_part_of_before_ends_with_the_list_that_lacked_something_or_after_a_minute_without_it()
+     {
+        let now = Instant::now();
+        let after = |seconds| now + Duration::from_secs(seconds);
+        let mut first = followed(None);
+        first.take(given(&["a"], &[0, 1], Some("too many")));
+        first.settle(|_| true, now);
+        let mut second = followed(Some(&first));
+        let mut without_secret = given(&["b"], &[0, 1], None);
+        without_secret.not_read.objects = [(0, "n/a".to_owned())].into();
+        second.take(without_secret);
+        second.settle(|_| true, now);
+        assert_eq!(jobs(&second), ["a", "b"]);
+        assert_eq!((why(&second), second.due()), (None, None));
+        let mut third = followed(Some(&first));
+        third.take(given(&["s"], &[1], None));
+        for (seconds, due) in [(0, Some(60)), (59, Some(60)), (60, None)] {
+            third.settle(|_| true, after(seconds));
+            assert_eq!(why(&third).is_some(), due.is_some(), "{seconds}");
+            assert_eq!(third.due(), due.map(after), "{seconds}");
+        }
+        assert_eq!(jobs(&third), ["a", "s"]);
     }
 
     #[tokio::test]

@@ -27,8 +27,7 @@ mod section;
 mod service_monitor;
 mod state;
 
+pub(super) use places::Id;
 pub use render::read_spec;
 pub(super) use run::run;
-pub(super) use section::{ByObject, Given, Section};
-#[cfg(test)]
-pub(super) use section::{Found, NotRead};
+pub(super) use section::{ByObject, Found, Given, NotRead, Part, Section};

@@ -70,11 +70,12 @@ pub(in crate::discovery) async fn run(
             state.take(seen);
         }
         let has_changed = state.make().await;
-        let partial = state.partial().cloned();
-        if partial.is_some() {
-            status.set_partial(partial.clone()); // before what is made of a part
+        let partial = state.partial();
+        let why = partial.as_ref().map(|part| part.why.clone());
+        if why.is_some() {
+            status.set_partial(why.clone()); // before what is made of a part
         }
-        let tells = (state.not_read(), partial.clone());
+        let tells = (state.not_read(), partial);
         let is_news = has_changed || told.as_ref() != Some(&tells);
         told = Some(tells);
         if is_news && given.send(state.given()).await.is_err() {
@@ -85,7 +86,7 @@ pub(in crate::discovery) async fn run(
             None if state.is_complete() => status.read_nothing(),
             None => {}
         }
-        status.set_partial(partial);
+        status.set_partial(why);
     }
 }
 

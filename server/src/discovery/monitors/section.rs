@@ -41,9 +41,28 @@ pub(in crate::discovery) struct NotRead {
 impl NotRead {
     /// Whether an object may be one of them.
     pub(in crate::discovery) fn has(&self, id: &Id) -> bool {
-        let is_of = |namespace: &str| self.watches.contains(&(id.0, namespace.to_owned()));
-        self.objects.contains(id) || is_of("") || is_of(namespace_of(id))
+        self.objects.contains(id) || self.is_unlisted(id)
     }
+
+    /// Whether the watch on an object has listed nothing yet.
+    fn is_unlisted(&self, id: &Id) -> bool {
+        let is_of = |namespace: &str| self.watches.contains(&(id.0, namespace.to_owned()));
+        is_of("") || is_of(namespace_of(id))
+    }
+
+    /// Whether some watch that would see what these lack has listed nothing yet.
+    pub(in crate::discovery) fn awaits(&self, others: &NotRead) -> bool {
+        !self.watches.is_disjoint(&others.watches)
+            || others.objects.iter().any(|id| self.is_unlisted(id))
+    }
+}
+
+/// Why what objects give is not all that there is.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::discovery) struct Part {
+    pub(in crate::discovery) why: String,
+    /// Watches of which a part is seen, and objects of which it is not known what they give.
+    pub(in crate::discovery) lacks: NotRead,
 }
 
 /// What all objects of a section give, as of one moment.
@@ -54,5 +73,5 @@ pub(in crate::discovery) struct Given {
     /// Every kind that gives targets has been listed.
     pub(in crate::discovery) are_targets_listed: bool,
     /// Why this is not all that there is, where that is so.
-    pub(in crate::discovery) partial: Option<String>,
+    pub(in crate::discovery) partial: Option<Part>,
 }

@@ -14,7 +14,7 @@ use super::render::{jobs_of, read};
 use super::room::namespace_of;
 use super::rooms::{Needs, Rooms};
 use super::secrets::{NoValue, Secrets};
-use super::section::{ByObject, Found, Given, NotRead, Section};
+use super::section::{ByObject, Found, Given, NotRead, Part, Section};
 use super::{endpoint, prometheus_rule};
 use crate::cluster::list_watch::{Change, NO_SUCH_KIND};
 use crate::config::MonitorKind;
@@ -93,18 +93,31 @@ impl State {
     }
 
     /// Why some objects that give targets cannot be seen now, where that is so.
-    pub(super) fn partial(&self) -> Option<&String> {
-        let mut partial = self.partial.iter();
-        let partial = partial.find_map(|((at, _), why)| gives_targets(*at).then_some(why));
-        let is_missed = |since: Instant| since.elapsed() < UNREAD_MISSED;
-        let mut unread = self.unread();
-        partial.or_else(|| unread.find_map(|(why, since)| is_missed(since).then_some(why)))
+    pub(super) fn partial(&self) -> Option<Part> {
+        let watches = || {
+            self.partial
+                .iter()
+                .filter(|((at, _), _)| gives_targets(*at))
+        };
+        let missed = || {
+            self.unread()
+                .filter(|(.., since)| since.elapsed() < UNREAD_MISSED)
+        };
+        let why = watches().map(|(_, why)| why);
+        let why = why.chain(missed().map(|(_, why, _)| why)).next()?;
+        Some(Part {
+            why: why.clone(),
+            lacks: NotRead {
+                watches: watches().map(|(watch, _)| watch.clone()).collect(),
+                objects: missed().map(|(id, ..)| id.clone()).collect(),
+            },
+        })
     }
 
-    /// Why objects give no targets of which a value could not be read yet, and since when.
-    fn unread(&self) -> impl Iterator<Item = (&String, Instant)> {
-        self.made.values().filter_map(|made| match made {
-            Made::Unread(why, since) => Some((why, *since)),
+    /// Objects of which a value could not be read yet, why they give no targets, and since when.
+    fn unread(&self) -> impl Iterator<Item = (&Id, &String, Instant)> {
+        self.made.iter().filter_map(|(id, made)| match made {
+            Made::Unread(why, since) => Some((id, why, *since)),
             _ => None,
         })
     }
@@ -358,17 +371,15 @@ impl State {
             by_object: self.made.iter().filter_map(gives).collect::<ByObject>(),
             not_read: self.not_read(),
             are_targets_listed: self.are_targets_listed(),
-            partial: self.partial().cloned(),
+            partial: self.partial(),
         }
     }
 
     /// The objects of which it is not known what they give.
     pub(super) fn not_read(&self) -> NotRead {
-        let made = self.made.iter();
-        let unread = made.filter(|(_, made)| matches!(made, Made::Unread(..)));
         NotRead {
             watches: self.expected.clone(),
-            objects: unread.map(|(id, _)| id.clone()).collect(),
+            objects: self.unread().map(|(id, ..)| id.clone()).collect(),
         }
     }
 }

@@ -142,7 +142,7 @@ async fn jobs_of_a_namespace_that_cannot_be_seen_stay() {
     assert!(state.make().await);
     let both = [("dev".to_owned(), 1), ("prod".to_owned(), 1)];
     assert_eq!(jobs(&state), both.into());
-    let why = state.partial().expect("a part");
+    let why = state.partial().expect("a part").why;
     assert_eq!(why, "podmonitors: too many");
     change(&mut state, pods, Change::All(list(&["dev/b"])));
     assert!(state.make().await && state.partial().is_none());
@@ -224,7 +224,7 @@ async fn an_object_whose_secret_cannot_be_read_gives_what_it_gave() {
     assert!(state.make().await);
     let given = state.given();
     assert_eq!((job_count(&state), given.are_targets_listed), (1, false));
-    assert!(given.partial.expect("one is not read").contains("a/s"));
+    assert!(given.partial.expect("one is not read").why.contains("a/s"));
     assert!(state.secrets_due().is_some());
     put(&mut state, "a/known", with_secret("other"));
     assert!(state.make().await);
