@@ -43,11 +43,15 @@ impl SignalRegistry {
                 scope,
                 ..
             } = signal;
-            *scope = scope::of_query_sharing(assessment, query, policy, &mut shared);
+            let new = scope::of_query_sharing(assessment, query, policy, &mut shared);
+            let before = std::mem::replace(scope, new);
+            let is_same = (&before.counting, &before.standby) == (&scope.counting, &scope.standby);
+            let mut shown = before.counting.iter().chain(&before.standby);
+            let hides_some = !is_same && shown.any(|id| !scope.shows(*id));
             let changes_ms = scope::changes_at_ms(assessment.facts, policy, assessment.now_ms);
             self.rescope_ms = self.rescope_ms.into_iter().chain(changes_ms).min();
-            if late.iter().any(|&target| scope.shows(target)) {
-                // Its page came unseen: whoever reads evaluates.
+            if hides_some || late.iter().any(|&target| scope.shows(target)) {
+                // A page came unseen, or the result is of one that is not seen any more: whoever reads evaluates.
                 signal.outdated = true;
                 signal.pages += 1;
             }

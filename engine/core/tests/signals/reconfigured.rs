@@ -297,7 +297,6 @@ fn what_rules_leave_out_is_not_lost() {
         }
         scenario.configure(target, rules);
         scenario.take(target, &page(7));
-        scenario.take(other, &page(5));
         for signal in signals {
             assert_eq!(scenario.reported(signal), value(5.0));
         }
