@@ -138,23 +138,22 @@ impl SignalRegistry {
     fn warnings(&self, signal: &Signal) -> Vec<String> {
         let never_answered = signal.scope.never_answered.iter();
         let never_answered = never_answered.filter_map(|&id| self.facts.target(id));
-        let left_out = never_answered
-            .map(|target| {
-                if target.not_ready {
-                    return format!(
-                        "{} has never given a good page ({}) and is left out while discovery calls it not ready, for others of \
-                         its group answer",
-                        describe(target),
-                        target.first_error
-                    );
-                }
-                format!(
-                    "{} has never given a good page ({}) and is left out, for other targets give what the query reads; if \
-                     it belongs to this signal, give it a label that the query pins, or list its job under `jobs`",
-                    describe(target),
-                    target.first_error
-                )
-            });
+        let left_out = never_answered.map(|target| {
+            let since = match target.awaits_page {
+                true => "has given no good page under its new configuration",
+                false => "has never given a good page",
+            };
+            let (of, error) = (describe(target), &target.first_error);
+            if target.not_ready {
+                return format!(
+                    "{of} {since} ({error}) and is left out while discovery calls it not ready, for others of its group answer"
+                );
+            }
+            format!(
+                "{of} {since} ({error}) and is left out, for other targets give what the query reads; if it belongs to this \
+                 signal, give it a label that the query pins, or list its job under `jobs`"
+            )
+        });
         let is_of_targets = |label: &str| {
             let mut counting = signal.scope.counting.iter();
             counting.any(|&id| {

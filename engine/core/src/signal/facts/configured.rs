@@ -9,6 +9,9 @@ use crate::labels::Labels;
 use crate::scrape::{Retain, TargetSpec};
 use crate::store::TargetId;
 
+/// Looks for names on targets after which what a group has exposed stays, some 0.1 s.
+const EXPOSED_LOOKS_MAX: usize = 1_000_000;
+
 /// What is learned again from all series of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Learns {
@@ -179,7 +182,12 @@ impl Facts {
         let exposed = group_facts.exposed.iter();
         let mut shown_by_nobody: Vec<Box<str>> = exposed.cloned().collect();
         let of_group = targets.iter().flatten().filter(|one| one.group == group);
+        let mut looks_left = EXPOSED_LOOKS_MAX;
         for target in of_group {
+            let Some(left) = looks_left.checked_sub(shown_by_nobody.len()) else {
+                return; // it stays
+            };
+            looks_left = left;
             shown_by_nobody
                 .retain(|metric| !target.has_shown(metric) && !target.may_have_shown(metric));
         }
