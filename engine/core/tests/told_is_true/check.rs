@@ -7,10 +7,11 @@ use stillwell_engine::labels::Labels;
 use stillwell_engine::promql::Query;
 use stillwell_engine::signal::{Absent, Nan, Policy, Reading, State};
 
-use crate::ask::{Ask, Operand, Signal, or_zero};
+use crate::ask::{Ask, Operand, Selector, Signal, or_zero};
 use crate::history::TARGETS_MAX;
 use crate::license::may_lack;
 use crate::play::{Game, Pages, Scraped, WINDOW_STEPS};
+use crate::rules::Rules;
 use crate::side::{Numbers, Side, nameless, parse};
 use crate::world::families_of;
 
@@ -103,9 +104,28 @@ impl Game<'_> {
         })
     }
 
+    /// Whether no series can be of a model that a signal asks for: the rules of all targets that show it call it otherwise.
+    fn asks_for_what_rules_rename(&self, signal: &Signal) -> bool {
+        let is_called = |selector: &Selector| {
+            let shows = |server| families_of(server).any(|family| family == selector.family);
+            let mut targets = self.targets.iter();
+            let mut jobs = self.history.jobs.iter().zip(&self.has_left);
+            targets.any(|one| shows(one.target.server) && one.rules.model("m") == Some("m"))
+                || jobs.any(|(job, has_left)| *has_left && shows(job.server))
+        };
+        let mut selectors = signal.ask.selectors().into_iter();
+        selectors.any(|one| one.matchers.contains(&"model_name=\"m\"") && !is_called(one))
+    }
+
     /// Whether a number is what an absence means.
     fn is_of_absence(&self, index: usize, side: &Side, told: &Numbers, at: Timestamp) -> bool {
         let Signal { ask, policy, pins } = self.asked[index].signal;
+        if policy.absent == Absent::Auto
+            && !ask.ends_with_constant()
+            && self.asks_for_what_rules_rename(self.asked[index].signal)
+        {
+            return false;
+        }
         if policy.absent != Absent::Unknown {
             let numbers = side.evaluate(&query(&ask.text_of_zeros()), at);
             let mut numbers = without_constant(numbers.unwrap_or_default(), ask);
@@ -284,6 +304,9 @@ impl Game<'_> {
             };
             // What has shown a family and goes on without it has lost it, and what never did may be anything.
             let shows = |one: &Scraped| {
+                if one.rules == Rules::NoModel {
+                    return false; // series of several models are one
+                }
                 let has = families_of(one.target.server).any(|of_it| of_it == family);
                 !has || one.target.loads.iter().any(Option::is_some)
             };

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::rules::Rules;
 use super::world::{Load, MODELS, Server};
 
 /// Targets that a job may have.
@@ -25,8 +26,23 @@ pub(crate) enum Event {
     Leave(usize),
     /// Another target of the job of this one.
     Join(usize),
+    /// The pages of the target, or of all of its job, are read by other rules. A family is one of those of its server.
+    Reload(usize, bool, Rules),
     /// A signal is registered that was not so far.
     Ask,
+}
+
+fn rules() -> impl Strategy<Value = Rules> {
+    let family = 0usize..4;
+    prop_oneof![
+        3 => Just(Rules::Plain),
+        1 => Just(Rules::Limited),
+        1 => Just(Rules::Honoring),
+        2 => Just(Rules::OtherModel),
+        1 => Just(Rules::NoModel),
+        2 => family.clone().prop_map(Rules::Without),
+        2 => family.prop_map(Rules::Renamed),
+    ]
 }
 
 fn load() -> impl Strategy<Value = [u32; 4]> {
@@ -49,6 +65,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (target(), 0usize..4, steps()).prop_map(|(t, f, n)| Event::Nan(t, f, n)),
         1 => target().prop_map(Event::Leave),
         1 => target().prop_map(Event::Join),
+        3 => (target(), any::<bool>(), rules()).prop_map(|(t, a, r)| Event::Reload(t, a, r)),
         1 => Just(Event::Ask),
     ]
 }

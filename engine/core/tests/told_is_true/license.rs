@@ -3,7 +3,7 @@
 use stillwell_engine::signal::Absent;
 
 use crate::ask::{Ask, Selector, Series, Signal};
-use crate::world::{FAMILIES, OnPage, Server};
+use crate::world::{FAMILIES, OnPage, Server, families_of};
 
 /// One selector with what stands beside it in the `or`s around it.
 struct Read<'a> {
@@ -43,11 +43,11 @@ pub(crate) fn may_lack(signal: &Signal, page: &OnPage, family: usize, all: &[OnP
     reads.all(|read| {
         let is_read = |one: &OnPage| read.selector.is_of(one) && one.shows(family);
         let stands_in = |other: &Other<'_>| {
-            let mut own = other
-                .selectors
-                .iter()
-                .filter(|one| one.is_of(page))
-                .peekable();
+            // What another kind of server has is not missing from the page.
+            let has = |family: usize| families_of(page.server).any(|one| one == family);
+            let own = other.selectors.iter();
+            let own = own.filter(|one| one.is_of(page) && has(one.family));
+            let mut own = own.peekable();
             other.is_told
                 && own.peek().is_some()
                 && own.all(|one| page.proves(one.family))

@@ -12,7 +12,8 @@
 //!
 //! What hides a part of the truth: scrapes that fail or are late, pages that are broken or empty, families that are lost with
 //! their witnesses, and samples that are NaN. What changes it: requests, models that come and go, processes that restart,
-//! targets that join and leave. Pages of one step come one after another, and signals are read between them, too. Some signals
+//! targets that join and leave, and reloads, by which the pages of a target or a job are read otherwise: then the truth is what
+//! the newest good pages of all yield by the rules of now. Pages of one step come one after another, and signals are read between them, too. Some signals
 //! are registered late, of which `retain: signals` has kept nothing.
 //!
 //! What is not checked, each for a reason:
@@ -20,6 +21,7 @@
 //! * held numbers of queries with a window: that of a target that is down ends with its last page, while those of others go
 //!   on, which no single evaluation yields;
 //! * values of such queries while their windows may reach back to a page that hid something;
+//! * the same after a gateway of an older release has left: what it had under the names of today (S8) is read while it is there;
 //! * losses of a process without a start time from a page without its counters on: it may be another process (S6a);
 //! * empty pages of a job that has shown nothing so far: nobody knows what it has.
 //!
@@ -35,6 +37,7 @@ mod commits;
 mod history;
 mod license;
 mod play;
+mod rules;
 mod side;
 mod signals;
 mod world;

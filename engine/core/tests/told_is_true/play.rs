@@ -9,6 +9,7 @@ use stillwell_engine::{Retain, Timestamp};
 use crate::INTERVAL_MS;
 use crate::ask::Signal;
 use crate::history::{Event, History};
+use crate::rules::Rules;
 use crate::side::{Side, parse};
 use crate::signals::GRACE_MS;
 use crate::world::{
@@ -21,6 +22,8 @@ const QUIET_STEPS: usize = (5 * GRACE_MS / INTERVAL_MS) as usize + 16;
 pub(crate) const HELD_STEPS: usize = QUIET_STEPS + 8;
 /// Steps of a window that may hold what a page hid.
 pub(crate) const WINDOW_STEPS: usize = 16;
+/// How long before its pages something happens in a step, in milliseconds.
+const BEFORE_MS: i64 = 300;
 /// Between the pages of targets in a step, in milliseconds.
 const STAGGER_MS: i64 = 20;
 
@@ -34,6 +37,11 @@ pub(crate) struct Scraped {
     is_good: bool,
     /// Its process is another since then.
     is_new: bool,
+    pub(crate) rules: Rules,
+    /// No good page has come since it is read by these.
+    awaits_page: bool,
+    /// It when that page came, and the step of it.
+    then: Option<(Target, usize)>,
 }
 
 /// A signal.
@@ -53,7 +61,7 @@ pub(crate) struct Pages {
 }
 
 pub(crate) struct Game<'a> {
-    history: &'a History,
+    pub(crate) history: &'a History,
     pub(crate) tested: Side,
     pub(crate) truth: Side,
     pub(crate) zeros: Side,
@@ -66,6 +74,12 @@ pub(crate) struct Game<'a> {
     next_uid: usize,
     pub(crate) asked: Vec<Asked<'a>>,
     to_ask: Vec<&'a Signal>,
+    /// The rules of the jobs.
+    rules: Vec<Rules>,
+    /// Jobs of which a target has left.
+    pub(crate) has_left: Vec<bool>,
+    /// When what happens now does, in milliseconds: one thing after another.
+    happens_ms: i64,
     /// The step of the newest page that hid something.
     pub(crate) hidden_step: usize,
     pub(crate) step: usize,
@@ -89,6 +103,9 @@ pub(crate) fn play(history: &History, signals: &[Signal], keeps_all: bool) {
         next_uid: 0,
         asked: Vec::new(),
         to_ask: signals.iter().rev().collect(),
+        rules: vec![Rules::Plain; history.jobs.len()],
+        has_left: vec![false; history.jobs.len()],
+        happens_ms: 0,
         hidden_step: 0,
         step: 1,
     };
@@ -101,7 +118,9 @@ pub(crate) fn play(history: &History, signals: &[Signal], keeps_all: bool) {
         }
     }
     for events in &history.steps {
+        game.happens_ms = game.at().ms() - BEFORE_MS;
         for event in events {
+            game.happens_ms += 1;
             game.happen(event);
         }
         game.go_on(true);
@@ -178,8 +197,9 @@ impl<'a> Game<'a> {
         let pool = POOLS[uid % POOLS.len()];
         let is_gateway = matches!(spec.server, Server::Gateway | Server::OldGateway);
         let pool_label = (spec.has_pool_label && is_gateway).then_some(pool);
+        let rules = self.rules[job];
         for side in self.sides() {
-            side.add(uid, job, pool_label);
+            side.add(uid, job, pool_label, rules);
         }
         let target = Target {
             uid,
@@ -197,6 +217,9 @@ impl<'a> Game<'a> {
             good: None,
             is_good: false,
             is_new: true,
+            rules,
+            awaits_page: false,
+            then: None,
         });
     }
 
@@ -213,6 +236,10 @@ impl<'a> Game<'a> {
             }
             Event::Leave(target) if count > 1 => {
                 let gone = self.targets.remove(index(target));
+                self.has_left[gone.target.job] = true;
+                if gone.target.server == Server::OldGateway {
+                    self.hidden_step = self.step; // see `main`: windows
+                }
                 let at = Timestamp::from_ms(self.at().ms() - 1);
                 for side in self.sides() {
                     side.remove(gone.target.uid, at);
@@ -220,6 +247,16 @@ impl<'a> Game<'a> {
                 self.note_pages(at);
             }
             Event::Join(_) | Event::Leave(_) => {}
+            Event::Reload(target, is_of_job, rules) => {
+                let target = &self.targets[index(target)].target;
+                let nth = |family: usize| families_of(target.server).nth(family);
+                let rules = match *rules {
+                    Rules::Without(family) => nth(family).map_or(Rules::Plain, Rules::Without),
+                    Rules::Renamed(family) => nth(family).map_or(Rules::Plain, Rules::Renamed),
+                    rules => rules,
+                };
+                self.reload((target.job, target.uid), *is_of_job, rules);
+            }
             Event::Load(target, model, load) => {
                 let load_of = &mut self.targets[index(target)].target.loads[*model];
                 let counted = load_of.map_or(0, |had| had[2]);
@@ -258,6 +295,54 @@ impl<'a> Game<'a> {
                     target.faults.nan[family] = until(steps);
                 }
             }
+        }
+    }
+
+    /// A target, or all of its job, is read by other rules: the truth is what its newest good page yields by them.
+    fn reload(&mut self, (job, uid): (usize, usize), is_of_job: bool, rules: Rules) {
+        if is_of_job {
+            self.rules[job] = rules;
+        }
+        for index in 0..self.targets.len() {
+            let target = &self.targets[index].target;
+            if target.uid != uid && !(is_of_job && target.job == job) {
+                continue;
+            }
+            let uid = target.uid;
+            for side in self.sides() {
+                side.configure(uid, rules);
+            }
+            let before = std::mem::replace(&mut self.targets[index].rules, rules);
+            if rules.differ_from(before) {
+                self.read_otherwise(index);
+            }
+        }
+    }
+
+    fn read_otherwise(&mut self, index: usize) {
+        self.hidden_step = self.step;
+        let scraped = &mut self.targets[index];
+        let (Some((_, page)), Some((then, step))) = (&mut scraped.good, &scraped.then) else {
+            return; // nothing is known of it
+        };
+        scraped.awaits_page = true;
+        *page = page.read_by(scraped.rules, then, *step);
+        let (then, step) = (then.clone(), *step);
+        self.happens_ms += 1;
+        let at = Timestamp::from_ms(self.happens_ms);
+        self.take_true(&then, step, at);
+        self.note_pages(at);
+    }
+
+    /// The page of a target at a step comes to those that know the truth.
+    fn take_true(&mut self, target: &Target, step: usize, at: Timestamp) {
+        for (side, kind) in [
+            (&mut self.truth, Page::True),
+            (&mut self.zeros, Page::Zeros),
+            (&mut self.nan_is_zero, Page::NanIsZero),
+            (&mut self.seen, Page::Seen),
+        ] {
+            side.take(target.uid, &target.page(kind, step), at);
         }
     }
 
@@ -304,22 +389,18 @@ impl<'a> Game<'a> {
         if !is_good {
             return; // the other engines keep what is known
         }
-        let mut page = OnPage::of(&target, step);
-        let before = scraped.good.as_ref().filter(|_| !scraped.is_new);
+        let mut page = OnPage::of(&target, scraped.rules, step);
+        let is_known = !scraped.is_new && !scraped.awaits_page;
+        let before = scraped.good.as_ref().filter(|_| is_known);
         page.follow(before.map(|(_, page)| page));
         scraped.is_new = false;
+        scraped.awaits_page = false;
+        scraped.then = Some((target.clone(), step));
         if page.has_faults() {
             self.hidden_step = step;
         }
         scraped.good = Some((at, page));
-        for (side, kind) in [
-            (&mut self.truth, Page::True),
-            (&mut self.zeros, Page::Zeros),
-            (&mut self.nan_is_zero, Page::NanIsZero),
-            (&mut self.seen, Page::Seen),
-        ] {
-            side.take(uid, &target.page(kind, step), at);
-        }
+        self.take_true(&target, step, at);
         self.note_pages(at);
     }
 }
@@ -327,7 +408,7 @@ impl<'a> Game<'a> {
 impl Scraped {
     pub(crate) fn is_fresh(&self, at: Timestamp) -> bool {
         let is_young = |(good, _): &(Timestamp, _)| at.ms() - good.ms() <= 2 * INTERVAL_MS;
-        self.is_good && self.good.as_ref().is_some_and(is_young)
+        self.is_good && !self.awaits_page && self.good.as_ref().is_some_and(is_young)
     }
 
     /// Whether its process has shown a family.

@@ -11,6 +11,7 @@ use stillwell_engine::{
 };
 
 use crate::INTERVAL_MS;
+use crate::rules::Rules;
 
 /// Values by the labels of their elements, without the name.
 pub(crate) type Numbers = BTreeMap<Labels, f64>;
@@ -20,6 +21,8 @@ pub(crate) struct Side {
     pub(crate) reader: Reader,
     /// By the `uid` of the target.
     stages: BTreeMap<usize, Stage>,
+    /// Without rules.
+    specs: BTreeMap<usize, TargetSpec>,
     retain: Retain,
 }
 
@@ -30,11 +33,12 @@ impl Side {
             writer,
             reader,
             stages: BTreeMap::new(),
+            specs: BTreeMap::new(),
             retain,
         }
     }
 
-    pub(crate) fn add(&mut self, uid: usize, job: usize, pool: Option<&str>) {
+    pub(crate) fn add(&mut self, uid: usize, job: usize, pool: Option<&str>, rules: Rules) {
         let (job, instance) = (format!("j{job}"), format!("t{uid}"));
         let own = [("job", job.as_str()), ("instance", instance.as_str())];
         let pool = pool.map(|pool| ("inference_pool", pool));
@@ -44,7 +48,16 @@ impl Side {
             retain: self.retain,
             ..TargetSpec::default()
         };
-        let (_, stage) = self.writer.add_target(spec);
+        self.specs.insert(uid, spec.clone());
+        let (_, stage) = self.writer.add_target(rules.applied_to(spec));
+        self.stages.insert(uid, stage);
+    }
+
+    /// A target goes on under other rules.
+    pub(crate) fn configure(&mut self, uid: usize, rules: Rules) {
+        let stage = self.stages.remove(&uid).expect("it was added");
+        let spec = rules.applied_to(self.specs[&uid].clone());
+        let stage = self.writer.configure_target(stage, spec);
         self.stages.insert(uid, stage);
     }
 

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::rules::Rules;
+
 pub(crate) const MODELS: [&str; 3] = ["m", "n", "o"];
 pub(crate) const POOLS: [&str; 2] = ["a", "b"];
 /// What the targets of a job are.
@@ -78,6 +80,16 @@ pub(crate) fn families_of(server: Server) -> impl Iterator<Item = usize> {
         other => other,
     };
     (0..FAMILIES.len()).filter(move |at| FAMILIES[*at].server == server)
+}
+
+/// The name of a family in releases before.
+pub(crate) fn old_name(family: usize) -> &'static str {
+    match family {
+        0 => "inference_extension_flow_control_queue_size",
+        1 => "inference_objective_running_requests",
+        2 => "inference_objective_request_total",
+        _ => FAMILIES[family].name,
+    }
 }
 
 /// What a server has of one model; `None` of one of which it was never asked, or has forgotten.
@@ -194,11 +206,9 @@ impl Target {
 
     fn series(&self, out: &mut String, at: usize, kind: Page, step: usize) {
         let family = &FAMILIES[at];
-        let name = match (self.is_old(kind), at) {
-            (true, 0) => "inference_extension_flow_control_queue_size",
-            (true, 1) => "inference_objective_running_requests",
-            (true, 2) => "inference_objective_request_total",
-            _ => family.name,
+        let name = match self.is_old(kind) {
+            true => old_name(at),
+            false => family.name,
         };
         for (model, load) in MODELS.iter().zip(self.loads) {
             let value = match (load, kind) {
@@ -242,11 +252,15 @@ pub(crate) struct OnPage {
     pub(crate) has_shown: [bool; FAMILIES.len()],
     models: [bool; MODELS.len()],
     shows_start: bool,
+    /// By which it is read.
+    pub(crate) rules: Rules,
 }
 
 impl OnPage {
-    pub(crate) fn of(target: &Target, step: usize) -> OnPage {
-        let has = |family: usize| families_of(target.server).any(|one| one == family);
+    pub(crate) fn of(target: &Target, rules: Rules, step: usize) -> OnPage {
+        let has = |family: usize| {
+            families_of(target.server).any(|one| one == family) && !rules.leave_out(family)
+        };
         let of_families = |is_so: &dyn Fn(usize) -> bool| {
             std::array::from_fn(|family| has(family) && is_so(family))
         };
@@ -264,7 +278,17 @@ impl OnPage {
             has_shown: [false; FAMILIES.len()],
             models: target.loads.map(|load| load.is_some()),
             shows_start: target.shows_start,
+            rules,
         }
+    }
+
+    /// The page, read by other rules. What its process has shown by those of before is what is known of it until its next page.
+    pub(crate) fn read_by(&self, rules: Rules, target: &Target, step: usize) -> OnPage {
+        let mut page = OnPage::of(target, rules, step);
+        for family in 0..FAMILIES.len() {
+            page.has_shown[family] = self.has_shown[family] && !rules.leave_out(family);
+        }
+        page
     }
 
     /// Notes what its process has shown, by what it had shown on the page before. A page without a start time and without a
@@ -278,7 +302,8 @@ impl OnPage {
         let had_shown = before.filter(is_known).map(|before| before.has_shown);
         self.has_shown = had_shown.unwrap_or_default();
         for family in families_of(self.server) {
-            let shows = FAMILIES[family].is_lazy || self.has_load;
+            let is_left_out = self.rules.leave_out(family);
+            let shows = (FAMILIES[family].is_lazy || self.has_load) && !is_left_out;
             self.has_shown[family] |= shows && !self.hides[family];
         }
     }
@@ -293,10 +318,11 @@ impl OnPage {
         })
     }
 
-    /// The models that it has anything of.
+    /// The models that it has anything of, as its series call them.
     pub(crate) fn models(&self) -> impl Iterator<Item = &'static str> + '_ {
         let models = MODELS.iter().zip(self.models);
-        models.filter_map(|(model, has)| has.then_some(*model))
+        let models = models.filter_map(|(model, has)| has.then_some(*model));
+        models.map(|model| self.rules.model(model).unwrap_or(""))
     }
 
     /// Whether it shows series of a family, or what proves that there are none.
@@ -307,7 +333,8 @@ impl OnPage {
 
     /// Whether it shows series of a family.
     pub(crate) fn shows(&self, family: usize) -> bool {
-        families_of(self.server).any(|one| one == family) && !self.hides[family] && self.has_load
+        let has = families_of(self.server).any(|one| one == family);
+        has && !self.rules.leave_out(family) && !self.hides[family] && self.has_load
     }
 
     /// Whether something that it has is not on it as it is.
