@@ -6,6 +6,8 @@ use std::borrow::Cow;
 
 use httparse::{EMPTY_HEADER, ParserConfig, Response, Status};
 
+use super::told::shortened;
+
 /// Headers of one response; more are not a gateway's.
 const HEADERS_MAX: usize = 64;
 
@@ -63,7 +65,7 @@ impl Head {
         };
         let mut head = Head {
             status: response.code.unwrap_or(0),
-            reason: response.reason.unwrap_or("").to_owned(),
+            reason: shortened(response.reason.unwrap_or("")).to_owned(),
             framing: Framing::Close,
             keep_alive: response.version == Some(1),
             content_type: String::new(),

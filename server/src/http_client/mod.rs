@@ -20,6 +20,7 @@ mod proxy;
 mod resolver;
 mod stream;
 mod tls;
+mod told;
 mod transport;
 mod url;
 mod zone;

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::call::{Answer, Call, call};
 use super::resolver::Resolver;
+use super::told::shortened;
 use super::transport::Transport;
 use super::url::{Url, encode_query};
 use crate::config::{OAuth2, Secret};
@@ -21,6 +22,8 @@ const TIMEOUT_MS: u64 = 10_000;
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
 /// A longer token fits into no head of a request that servers read, and is copied for each scrape.
 const TOKEN_BYTES_MAX: usize = 32 << 10;
+/// After a failure, which is that of all targets of a job until then.
+const ASKED_AGAIN: Duration = Duration::from_secs(1);
 /// A token is used for this long whatever is said of its end: targets may be scraped ten times a second.
 const USED_AT_LEAST: Duration = Duration::from_secs(2);
 
@@ -28,7 +31,7 @@ const USED_AT_LEAST: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub(super) struct Tokens {
     /// Held across the fetch, so that the targets of a job wait for one fetch instead of making one each.
-    current: tokio::sync::Mutex<Option<Token>>,
+    current: tokio::sync::Mutex<Option<Result<Token, Failure>>>,
     forgotten: std::sync::atomic::AtomicBool,
 }
 
@@ -37,6 +40,13 @@ struct Token {
     value: Secret,
     /// When it is replaced.
     until: Option<Instant>,
+}
+
+/// Why there is none.
+struct Failure {
+    why: String,
+    /// When the server is asked again.
+    until: Instant,
 }
 
 impl Tokens {
@@ -51,15 +61,22 @@ impl Tokens {
         if self.forgotten.swap(false, Relaxed) {
             *current = None;
         }
-        if let Some(token) = &*current
-            && token.until.is_none_or(|until| Instant::now() < until)
-        {
-            return Ok(token.value.clone());
+        let is_used = |until: Instant| Instant::now() < until;
+        match &*current {
+            Some(Ok(token)) if token.until.is_none_or(is_used) => return Ok(token.value.clone()),
+            Some(Err(failure)) if is_used(failure.until) => return Err(failure.why.clone()),
+            _ => {}
         }
-        let token = fetch(oauth2, resolver).await?;
-        let value = token.value.clone();
-        *current = Some(token);
-        Ok(value)
+        let fetched = fetch(oauth2, resolver).await;
+        let answer = match &fetched {
+            Ok(token) => Ok(token.value.clone()),
+            Err(why) => Err(why.clone()),
+        };
+        *current = Some(fetched.map_err(|why| Failure {
+            why,
+            until: Instant::now() + ASKED_AGAIN,
+        }));
+        answer
     }
 
     /// The token is not used again.
@@ -132,8 +149,8 @@ fn request(oauth2: &OAuth2, url: &Url, secret: &Secret, in_body: bool) -> Call {
 fn read(answer: &Answer) -> Result<Token, String> {
     let json: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     if !(200..300).contains(&answer.status) {
-        let code = json["error"].as_str().unwrap_or("");
-        let more = json["error_description"].as_str().unwrap_or("");
+        let [code, more] =
+            ["error", "error_description"].map(|key| shortened(json[key].as_str().unwrap_or("")));
         return Err(format!(
             "the token server answered {} {code} {more}",
             answer.status
@@ -199,6 +216,19 @@ mod tests {
                 .until
                 .is_some_and(|until| until > Instant::now() + USED_AT_LEAST / 2)
         );
+    }
+
+    /// A description of a megabyte was kept five times for each target of a job.
+    #[test]
+    fn of_what_a_token_server_says_of_a_refusal_the_start_is_told() {
+        let long = "x".repeat(1 << 20);
+        let refused = answer(
+            400,
+            &format!(r#"{{"error":"e","error_description":"{long}"}}"#),
+        );
+        assert!(refused.is_err_and(
+            |why| why.starts_with("the token server answered 400 e xx") && why.len() < 500
+        ));
     }
 
     #[test]

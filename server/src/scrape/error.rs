@@ -5,6 +5,8 @@ use std::fmt;
 use super::page_memory::TooManyPages;
 use crate::http_client::HttpError;
 
+const TEXT_BYTES_MAX: usize = 1 << 10;
+
 /// One failed scrape.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -64,6 +66,14 @@ impl ScrapeError {
             ScrapeError::Gzip(_) | ScrapeError::Zstd(_) | ScrapeError::Page(_) => true,
             _ => false,
         }
+    }
+
+    /// What is kept of it for each target: as much as anybody reads, however much a peer told.
+    pub(super) fn text(&self) -> String {
+        let mut text = self.to_string();
+        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+        text.shrink_to_fit();
+        text
     }
 }
 

@@ -19,6 +19,7 @@ use super::error::ScrapeError;
 use super::media_type::format_of;
 use super::shared::Shared;
 use super::state::TargetState;
+use crate::http_client::HttpError;
 
 /// A larger page is always read on a thread of its own: if every line of it changed, that would take 100 ms.
 const LARGE_BYTES: usize = 4 << 20;
@@ -29,6 +30,8 @@ const LARGE_COMPRESSED_BYTES: usize = 64 << 10;
 /// So is one that is as large as that, after one that took this long. Time in which others had the writer does not count: a page
 /// that waited for a large one would wait behind the next large one, on their thread, for longer still.
 const LONG: Duration = Duration::from_millis(5);
+/// As long as one counts that was not read here because it inflates to so much.
+const SUDDENLY_LARGE: Duration = Duration::from_secs(1);
 
 /// Said of a page whose reading panicked.
 pub(super) const FAULT: &str =
@@ -50,7 +53,7 @@ pub(super) struct PageReader {
     state: Arc<TargetState>,
     stage: Stage,
     body_bytes_max: u64,
-    /// How long the last page took, without waiting for others; `None` before the first.
+    /// How long the last page took, without waiting for others, or half of that of the page before it; `None` before the first.
     last_took: Option<Duration>,
     /// Bytes of the last page that was inflated.
     inflated_bytes: usize,
@@ -104,7 +107,8 @@ impl PageReader {
         self.shared.limiter.buffers.give(page.body);
         drop(page.lease);
         let took = self.worked.unwrap_or_else(|| started.elapsed());
-        self.last_took = Some(took);
+        // One that takes long every now and then counts as long for some more.
+        self.last_took = Some(took.max(self.last_took.unwrap_or_default() / 2));
         ReadPage {
             reader: self,
             result,
@@ -134,7 +138,11 @@ impl PageReader {
         // that is small.
         lease.cover((body.capacity() + self.inflated_bytes) as u64)?;
         let mut inflated = self.shared.limiter.buffers.take(self.inflated_bytes);
-        let limit_bytes = self.body_bytes_max;
+        let here_max = LARGE_BYTES.max(2 * self.inflated_bytes) as u64;
+        let limit_bytes = match self.is_slow {
+            true => self.body_bytes_max,
+            false => here_max.min(self.body_bytes_max),
+        };
         let mut inflaters = match self.is_slow {
             true => self.shared.slow_inflaters.lock(),
             false => self.shared.inflaters.lock(),
@@ -149,7 +157,18 @@ impl PageReader {
         self.shared.limiter.buffers.give(inflated);
         lease.hold(body.capacity() as u64);
         self.inflated_bytes = body.len();
-        result
+        match result {
+            Err(ScrapeError::Http(HttpError::TooLarge { .. }))
+                if limit_bytes < self.body_bytes_max =>
+            {
+                self.worked = Some(SUDDENLY_LARGE);
+                Err(ScrapeError::Page(format!(
+                    "it inflates to more than {} MB, and the one before did not: such pages are read aside from the next on",
+                    limit_bytes >> 20
+                )))
+            }
+            result => result,
+        }
     }
 
     fn commit(

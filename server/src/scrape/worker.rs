@@ -216,7 +216,7 @@ impl Worker {
                 && result.as_ref().err().is_none_or(ScrapeError::is_answer),
         };
         let duration_s = facts.duration_s;
-        let error = result.err().map(|error| error.to_string());
+        let error = result.err().map(|error| error.text());
         if let Some(error) = &error {
             let permit = shared.doubtful.permit().await;
             // A clock that did not move on leaves no room for a second entry; `up` keeps its last one then.

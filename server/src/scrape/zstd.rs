@@ -5,7 +5,7 @@ use std::io::Read;
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
 use super::error::ScrapeError;
-use super::gzip::{check_ratio, check_size};
+use super::gzip::{check_parts, check_ratio, check_size};
 
 /// A frame that asks for a larger window is refused: every decoder has to take 8 MiB, and pages need no more.
 const WINDOW_BYTES_MAX: u64 = 8 << 20;
@@ -36,7 +36,10 @@ impl Unzstd {
         out.clear();
         let limit = usize::try_from(limit_bytes).unwrap_or(usize::MAX);
         let mut rest = page;
+        let mut frames = 0;
         while !rest.is_empty() {
+            frames += 1;
+            check_parts(page.len(), frames).map_err(ScrapeError::Zstd)?;
             self.frame(page.len(), &mut rest, limit, out)?;
         }
         Ok(())
@@ -128,6 +131,22 @@ mod tests {
         let wide = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x88, 0x01, 0x00, 0x00];
         let refused = Unzstd::default().inflate(&wide, 1 << 30, &mut out);
         assert!(refused.is_err(), "{refused:?}");
+    }
+
+    /// 4.5 MB of them took 43 s, in which no other large page was read.
+    #[test]
+    fn a_page_of_empty_frames_is_refused_after_few() {
+        let empty = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x00, 0x01, 0x00, 0x00];
+        let mut out = Vec::new();
+        let page = empty.repeat(500_000);
+        let refused = Unzstd::default().inflate(&page, 1 << 30, &mut out);
+        assert!(
+            matches!(refused, Err(ScrapeError::Zstd(why)) if why.contains("pieces")),
+            "{refused:?}"
+        );
+        let few = [empty.repeat(60), zstd(b"m 1\n")].concat();
+        let taken = Unzstd::default().inflate(&few, 1 << 30, &mut out);
+        assert!(taken.is_ok() && out == b"m 1\n", "{taken:?}");
     }
 
     #[test]

@@ -61,18 +61,16 @@ impl AsRef<[u8]> for Counted {
 /// The body of an answer, in pieces.
 struct Pieces(Arc<Mutex<Unread>>);
 
-/// Whether answers to this path are refused to nobody.
+/// Whether answers to this path are refused to nobody. Of what is below `/guarded` that is what a scaler asks: other answers there
+/// are those of the ordinary endpoints.
 pub(super) fn is_for_scalers(path: &str) -> bool {
-    [
-        "/apis/",
-        "/guarded/",
-        "/livez",
-        "/readyz",
-        "/healthz",
-        "/-/",
-    ]
-    .iter()
-    .any(|start| path.starts_with(start))
+    let of_guarded = path.strip_prefix("/guarded/");
+    if let Some(rest) = of_guarded {
+        return rest.trim_matches('/') == "api/v1/query";
+    }
+    ["/apis/", "/livez", "/readyz", "/healthz", "/-/"]
+        .iter()
+        .any(|start| path.starts_with(start))
 }
 
 /// The answer, counted; or what says that there is no room for it. A stream is passed on: it is made as it is read.
@@ -216,6 +214,23 @@ mod tests {
 
     fn answer(bytes: usize) -> Response<Body> {
         Response::new(Body::from(vec![b'x'; bytes]))
+    }
+
+    /// `/guarded/api/v1/series` was answered without a bound: 20 answers of 20 MB were held for who read none.
+    #[test]
+    fn below_guarded_what_scalers_ask_is_refused_to_nobody() {
+        for (path, expected) in [
+            ("/apis/external.metrics.k8s.io/v1beta1", true),
+            ("/guarded/api/v1/query", true),
+            ("/guarded//api/v1/query", true),
+            ("/guarded/api/v1/query/", true),
+            ("/guarded/api/v1/series", false),
+            ("/guarded/api/v1/targets", false),
+            ("/api/v1/query", false),
+            ("/-/healthy", true),
+        ] {
+            assert_eq!(is_for_scalers(path), expected, "{path}");
+        }
     }
 
     /// 200 clients that read one byte a second held 1.2 GB.
