@@ -22,6 +22,7 @@ mod followed;
 mod groups;
 mod http;
 mod job;
+mod json_list;
 mod kube_state;
 mod kubernetes;
 mod manager;

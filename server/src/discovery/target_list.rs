@@ -3,14 +3,11 @@
 //! As strict as Prometheus (discovery/targetgroup): an unknown key or a label that is no text refuses the whole list, so
 //! that half a list never replaces a good one.
 
-use serde_json::Value;
 use stillwell_engine::labels::LabelsBuilder;
 
+use super::json_list::{self, TARGETS_MAX, label};
 use crate::scrape::{TargetGroup, address_labels};
 use crate::yaml::{self, Kind, Node};
-
-/// More targets than this are not a list but a mistake: a target takes about a kilobyte, scraped or not.
-const TARGETS_MAX: usize = 50_000;
 
 /// How a list is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +21,7 @@ pub enum ListFormat {
 /// Reads a list; an error says where and what.
 pub fn parse(text: &str, format: ListFormat) -> Result<Vec<TargetGroup>, String> {
     let groups = match format {
-        ListFormat::Json => from_json(text)?,
+        ListFormat::Json => json_list::read(text)?,
         ListFormat::Yaml => from_yaml(text)?,
     };
     let targets: usize = groups.iter().map(|group| group.targets.len()).sum();
@@ -34,50 +31,6 @@ pub fn parse(text: &str, format: ListFormat) -> Result<Vec<TargetGroup>, String>
         ));
     }
     Ok(groups)
-}
-
-fn from_json(text: &str) -> Result<Vec<TargetGroup>, String> {
-    let whole: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
-    let Value::Array(items) = whole else {
-        return Err("a list of target groups is expected".to_owned());
-    };
-    let mut groups = Vec::with_capacity(items.len());
-    for (at, item) in items.iter().enumerate() {
-        let group = json_group(item).map_err(|why| format!("group {at}: {why}"))?;
-        groups.push(group);
-    }
-    Ok(groups)
-}
-
-fn json_group(item: &Value) -> Result<TargetGroup, String> {
-    let Value::Object(fields) = item else {
-        return Err("it must be an object with targets and labels".to_owned());
-    };
-    let mut group = empty();
-    for (key, value) in fields {
-        match (key.as_str(), value) {
-            ("targets" | "labels", Value::Null) => {}
-            ("targets", Value::Array(targets)) => {
-                for target in targets {
-                    let target = target.as_str().ok_or("a target must be a text")?;
-                    group.targets.push(address_labels(target));
-                }
-            }
-            ("labels", Value::Object(labels)) => {
-                let mut builder = LabelsBuilder::default();
-                for (name, value) in labels {
-                    let value = value.as_str();
-                    let value = value.ok_or_else(|| format!("label {name} must be a text"))?;
-                    label(&mut builder, name, value)?;
-                }
-                group.labels = builder.build();
-            }
-            ("targets", _) => return Err("targets must be a list".to_owned()),
-            ("labels", _) => return Err("labels must be an object".to_owned()),
-            _ => return Err(format!("unknown key {key:?}; there are targets and labels")),
-        }
-    }
-    Ok(group)
 }
 
 fn from_yaml(text: &str) -> Result<Vec<TargetGroup>, String> {
@@ -134,14 +87,6 @@ fn yaml_text(node: &Node) -> Option<&str> {
     }
 }
 
-fn label(builder: &mut LabelsBuilder, name: &str, value: &str) -> Result<(), String> {
-    if name.is_empty() {
-        return Err("a label without a name".to_owned());
-    }
-    builder.set(name, value);
-    Ok(())
-}
-
 fn empty() -> TargetGroup {
     TargetGroup::default()
 }
@@ -178,15 +123,21 @@ mod tests {
             ("", "not JSON"),
             ("[{\"targets\":[\"a:1\"]", "not JSON"),
             ("{}", "a list of target groups"),
-            ("[null]", "group 0: it must be an object"),
+            (
+                "[null]",
+                "group 0: invalid type: null, expected an object with targets and labels",
+            ),
             (
                 r#"[{"targets":[]},{"target":[]}]"#,
                 "group 1: unknown key \"target\"",
             ),
-            (r#"[{"targets":[1]}]"#, "a target must be a text"),
-            (r#"[{"labels":{"a":1}}]"#, "label a must be a text"),
+            (r#"[{"targets":[1]}]"#, "expected a target as a text"),
+            (
+                r#"[{"labels":{"a":1}}]"#,
+                "expected the value of a label as a text",
+            ),
             (r#"[{"labels":{"":"x"}}]"#, "without a name"),
-            (r#"[{"targets":"a"}]"#, "targets must be a list"),
+            (r#"[{"targets":"a"}]"#, "expected targets as a list"),
         ] {
             let error = shown(json, ListFormat::Json).expect_err(json);
             assert!(error.contains(says), "{json}: {error}");
