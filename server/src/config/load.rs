@@ -79,9 +79,21 @@ pub fn load_with_files(text: &str, base: &Path) -> (Option<Config>, Report) {
     config.rules = loaded.rules.into_iter().map(Arc::new).collect();
     config.object_rules = loaded.object_rules.into_iter().map(Arc::new).collect();
     config.resource_rules = loaded.resource_rules.map(Arc::new);
-    match (&config.resource_rules, section.resource_api_groups) {
+    serve_resources(&mut config, section.resource_api_groups, line, &mut report);
+    warn_of_nothing_kept(&config, &mut report);
+    (report.errors.is_empty().then_some(config), report)
+}
+
+/// The groups in which CPU and memory are served: of those that are given on this line, or as in prometheus-adapter where rules are all
+/// it takes.
+fn serve_resources(
+    config: &mut Config,
+    given: Option<Vec<String>>,
+    line: usize,
+    report: &mut Report,
+) {
+    match (&config.resource_rules, given) {
         (Some(_), given) => {
-            // As in prometheus-adapter rules are all it takes.
             let groups = given.unwrap_or_else(|| vec![RESOURCE.to_owned()]);
             config.external_metrics.groups.resource = groups;
         }
@@ -91,8 +103,6 @@ pub fn load_with_files(text: &str, base: &Path) -> (Option<Config>, Report) {
         ),
         (None, _) => {}
     }
-    warn_of_nothing_kept(&config, &mut report);
-    (report.errors.is_empty().then_some(config), report)
 }
 
 /// Where only what signals need is kept and none is configured, nothing is until somebody asks.
