@@ -1,9 +1,11 @@
 //! Scrapes one target whenever the scheduler says so: fetch, parse, commit; whatever fails, fails this scrape only.
 
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use stillwell_adapters::host::Health;
 use stillwell_engine::{ScrapeFacts, Stage, TargetId, TargetSpec, Timestamp, Writer};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -129,7 +131,11 @@ impl Worker {
                     }
                 };
                 let (began, interval_ms) = (Instant::now(), self.state.target.interval_ms);
-                self.scrape(due_ms).await;
+                // A fault of ours in one scrape must not end its target's, nor lose what its series hang on.
+                let scrape = AssertUnwindSafe(self.scrape(due_ms)).catch_unwind();
+                if scrape.await.is_err() {
+                    self.fault();
+                }
                 let rest = began.elapsed() * NEWS_REST_TIMES;
                 news_from = began + rest.max(Duration::from_millis(interval_ms / NEWS_PART));
                 Some(())
@@ -219,9 +225,7 @@ impl Worker {
         let error = result.err().map(|error| error.text());
         if let Some(error) = &error {
             let permit = shared.doubtful.permit().await;
-            // A clock that did not move on leaves no room for a second entry; `up` keeps its last one then.
-            let failed = |writer: &mut Writer| writer.fail(self.target, at, facts, error).ok();
-            failed(&mut shared.writer.lock());
+            self.store_failure(at, facts, error);
             doubtful::over(permit).await;
         }
         if error.is_none() {
@@ -230,6 +234,25 @@ impl Worker {
         }
         self.log(at, duration_s, body_bytes, error);
         shared.scraped.notify_waiters();
+    }
+
+    /// A scrape that did not come to its end has failed.
+    fn fault(&self) {
+        let at = self.shared.clock.now();
+        let facts = ScrapeFacts {
+            duration_s: 0.0,
+            body_bytes: 0,
+            answered: self.state.target.source.is_none(),
+        };
+        self.store_failure(at, facts, FAULT);
+        self.log(at, 0.0, 0, Some(FAULT.to_owned()));
+        self.shared.scraped.notify_waiters();
+    }
+
+    fn store_failure(&self, at: Timestamp, facts: ScrapeFacts, error: &str) {
+        let mut writer = self.shared.writer.lock();
+        // A clock that did not move on leaves no room for a second entry; `up` keeps its last one then.
+        writer.fail(self.target, at, facts, error).ok();
     }
 
     async fn fetch(&mut self) -> Result<Page, ScrapeError> {
@@ -376,3 +399,7 @@ fn aligned(now: Timestamp, due_ms: i64, interval_ms: u64) -> Timestamp {
         now
     }
 }
+
+#[cfg(test)]
+#[path = "worker_tests.rs"]
+mod tests;
