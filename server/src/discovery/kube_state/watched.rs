@@ -38,10 +38,20 @@ struct Known {
     objects: BTreeMap<String, Facts>,
     /// Whether this is what there is: listed, and followed since.
     current: bool,
+    /// Since when it is, or is not.
+    since: Option<Instant>,
     /// Whether it was ever listed.
     listed: bool,
     /// Why it is not current.
     why: String,
+}
+
+impl Known {
+    fn set_current(&mut self, is_current: bool) {
+        if self.since.is_none() || self.current != is_current {
+            (self.current, self.since) = (is_current, Some(Instant::now()));
+        }
+    }
 }
 
 /// Asks for a page.
@@ -106,6 +116,26 @@ impl Watched {
         }
     }
 
+    /// One that was listed, and then sees what there is, or nothing.
+    #[cfg(test)]
+    pub(super) fn idle(kind: &'static Kind, namespace: &str, sees: bool) -> Watched {
+        let mut known = Known {
+            listed: true,
+            ..Known::default()
+        };
+        known.set_current(sees);
+        Watched {
+            kind,
+            namespace: namespace.to_owned(),
+            known: Arc::new(Mutex::new(known)),
+            ask: mpsc::channel(1).0,
+            stored: AtomicUsize::new(1),
+            awaited: AtomicUsize::new(1),
+            changed: mpsc::channel(1).0,
+            task: tokio::spawn(std::future::pending::<()>()).abort_handle(),
+        }
+    }
+
     /// Whether it was ever listed: before that it is no target. Else why not, where that is known.
     pub(super) fn listed(&self) -> Result<(), String> {
         let known = self.known.lock();
@@ -113,6 +143,13 @@ impl Watched {
             true => Ok(()),
             false => Err(known.why.clone()),
         }
+    }
+
+    /// Whether it sees what there is now, and for how long it has, or has not.
+    pub(super) fn sees(&self) -> (bool, Duration) {
+        let known = self.known.lock();
+        let lasts = known.since.map(|since| since.elapsed());
+        (known.current, lasts.unwrap_or_default())
     }
 
     /// Pages of it that are in the store.
@@ -198,7 +235,7 @@ impl Task {
 
     fn lose(&self, why: String) {
         let mut known = self.known.lock();
-        known.current = false;
+        known.set_current(false);
         known.why = why;
         drop(known);
         self.changed.try_send(()).ok(); // full: it is told anyway
@@ -280,14 +317,10 @@ impl Task {
 fn take(known: &mut Known, change: Change<Facts>) -> Result<bool, String> {
     match change {
         Change::All(all) => {
-            let first = !known.listed;
-            *known = Known {
-                objects: all,
-                current: true,
-                listed: true,
-                why: String::new(),
-            };
-            return Ok(first);
+            known.set_current(true);
+            known.objects = all;
+            known.why.clear();
+            return Ok(!std::mem::replace(&mut known.listed, true));
         }
         Change::Put(key, facts) => {
             known.objects.insert(key, facts);

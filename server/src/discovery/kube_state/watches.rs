@@ -13,6 +13,7 @@ use kube::Client;
 use stillwell_engine::labels::{LabelsBuilder, Matcher};
 use stillwell_engine::signal::{Namespaces, Partial, Unseen};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Duration;
 
 use super::Section;
 use super::families::{KINDS, Kind};
@@ -31,6 +32,8 @@ const IN_CLUSTER: &str = "https://kubernetes.default.svc";
 const NAMESPACES_MAX: usize = 50;
 /// Before the kind, in the label `service` of a target.
 const SERVICE_PREFIX: &str = "kube-state-metrics/";
+/// A namespace's own watch gives way to that of all where it has seen nothing for so long, and that one has.
+const GIVES_WAY: Duration = Duration::from_secs(180);
 /// The namespace of a watch of all.
 const ALL: &str = "";
 
@@ -133,9 +136,9 @@ impl Watches {
             let one = self.watches.get(&(at, namespace.to_owned()));
             one.is_some_and(|one| one.watched.listed().is_ok())
         };
-        // What a watch of all tells of already stays with it, and what has one of its own keeps that.
+        // What a watch of all tells of already stays with it, and what has one of its own keeps that while it sees something.
         let keeps_own = |namespace: &&String| match is_listed(ALL) {
-            true => is_listed(namespace),
+            true => is_listed(namespace) && !self.gives_way(at, namespace),
             false => self.watches.contains_key(&(at, (*namespace).clone())),
         };
         let (own, others): (Vec<&String>, Vec<&String>) =
@@ -153,16 +156,25 @@ impl Watches {
         scopes
     }
 
+    /// Whether a namespace's watch sees nothing any more, as where nobody may read it alone, while that of all does.
+    fn gives_way(&self, at: usize, namespace: &str) -> bool {
+        let sees = |namespace: &str| {
+            let one = self.watches.get(&(at, namespace.to_owned()));
+            one.map(|one| one.watched.sees())
+        };
+        match (sees(namespace), sees(ALL)) {
+            (Some((false, lost)), Some((true, seen))) => lost.min(seen) >= GIVES_WAY,
+            _ => false,
+        }
+    }
+
     fn begin(&self, kind: &'static Kind, namespace: &str) -> One {
         let (selection, told) = watch::channel(Selection::default());
         let (client, changed) = (self.client.clone(), self.changed.clone());
-        let watched = Arc::new(Watched::start(client, kind, namespace, told, changed));
-        One {
-            source: PageSource::new(Arc::clone(&watched) as _),
-            watched,
-            selected: Selected::default(),
+        One::new(
+            Watched::start(client, kind, namespace, told, changed),
             selection,
-        }
+        )
     }
 
     /// What was listed is a target; what it tells is known when a page of it is stored.
@@ -210,19 +222,19 @@ impl Watches {
                     None
                 }
             };
-            let own: BTreeSet<&str> = self.own(at).collect();
-            seen.partial
-                .extend(partial(&self.section, kind, (scopes, &own), why));
-            seen.partial.extend(self.not_told(at, kind));
+            let own = self.own(at);
+            let missing = partial(&self.section, kind, (scopes, &own), why);
+            seen.partial.extend(missing);
+            seen.partial.extend(self.not_told(at, kind, &own));
         }
         seen.problem = (!problems.is_empty()).then(|| problems.join("; "));
         seen
     }
 
     /// The namespaces of a kind with a watch of their own.
-    fn own(&self, at: usize) -> impl Iterator<Item = &str> {
+    fn own(&self, at: usize) -> BTreeSet<&str> {
         let keys = self.watches.range(keys_of(at)).map(|(key, _)| &*key.1);
-        keys.filter(|namespace| *namespace != ALL)
+        keys.filter(|namespace| *namespace != ALL).collect()
     }
 
     /// Whether the pages of a target are another process'.
@@ -238,12 +250,11 @@ impl Watches {
     }
 
     /// What of a kind no stored page was written for: all but what is selected by these. `None` where all was selected.
-    fn not_told(&self, at: usize, kind: &Kind) -> Option<Partial> {
-        let own: BTreeSet<&str> = self.own(at).collect();
+    fn not_told(&self, at: usize, kind: &Kind, own: &BTreeSet<&str>) -> Option<Partial> {
         let of_kind = || self.watches.range(keys_of(at)).map(|(_, one)| one);
         let is_told = |selector: &[Matcher]| {
             of_kind().all(|one| {
-                !may_select(selector, one.watched.what().1, &own)
+                !may_select(selector, one.watched.what().1, own)
                     || one.selected.is_told(selector, one.watched.stored())
                     || one.watched.listed().is_err_and(|why| why == NO_SUCH_KIND)
                     || self.is_of_others(one)
@@ -391,6 +402,16 @@ struct One {
 }
 
 impl One {
+    fn new(watched: Watched, selection: watch::Sender<Selection>) -> One {
+        let watched = Arc::new(watched);
+        One {
+            source: PageSource::new(Arc::clone(&watched) as _),
+            watched,
+            selected: Selected::default(),
+            selection,
+        }
+    }
+
     /// It tells of these, but for what is in namespaces of others.
     fn select(&mut self, selectors: &[Vec<Matcher>], but: &BTreeSet<String>) {
         let (watched, selection) = (&self.watched, &self.selection);
@@ -406,15 +427,12 @@ impl One {
 
 #[cfg(test)]
 mod tests {
-    use stillwell_engine::labels::MatchOp;
-
     use super::super::run::job;
     use super::*;
     use crate::config::Global;
 
-    /// A namespace that was not listed yet was missing from a sum over two, and what a snapshot knew of it was gone.
-    #[tokio::test]
-    async fn a_namespace_that_is_not_listed_yet_is_waited_for() {
+    /// No watches yet, of an API server that is not there.
+    fn watches() -> Watches {
         let (config, _) = crate::config::load("kube_state: {}\n");
         let section = Section {
             options: config.and_then(|one| one.kube_state).expect("it parses"),
@@ -423,17 +441,74 @@ mod tests {
         let nowhere = kube::Config::new("http://127.0.0.1:1".parse().expect("an address"));
         let job = job(&section).expect("its text is ours");
         let client = Client::try_from(nowhere).expect("a client");
-        let mut watches = Watches::new(section, job, (client, None), mpsc::channel(1).0);
+        Watches::new(section, job, (client, None), mpsc::channel(1).0)
+    }
+
+    /// What these selectors want of the first kind.
+    fn wanted(selectors: Vec<Vec<Matcher>>) -> Wanted {
+        let mut wanted: Wanted = KINDS.iter().map(|_| OfKind::default()).collect();
+        wanted[0] = OfKind::by(selectors);
+        wanted
+    }
+
+    fn of(namespace: &str) -> Vec<Matcher> {
+        vec![Matcher::equal("namespace", namespace)]
+    }
+
+    /// A namespace that was not listed yet was missing from a sum over two, and what a snapshot knew of it was gone.
+    #[tokio::test]
+    async fn a_namespace_that_is_not_listed_yet_is_waited_for() {
+        let mut watches = watches();
         assert!(
             watches.seen().not_listed.is_empty(),
             "nobody asks for anything"
         );
-        let of = |namespace| Matcher::new(MatchOp::Equal, "namespace", namespace).expect("valid");
-        let mut wanted: Wanted = KINDS.iter().map(|_| OfKind::default()).collect();
-        wanted[0] = OfKind::by(vec![vec![of("a")], vec![of("b")]]);
-        watches.watch(wanted);
+        watches.watch(wanted(vec![of("a"), of("b")]));
         let seen = watches.seen();
         assert!(seen.targets.is_empty() && watches.watches.len() == 2);
         assert!(seen.not_listed.contains(KINDS[0].plural));
+    }
+
+    /// A namespace that nobody might read alone any more was unknown until a restart, though the watch of all saw it.
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_sees_nothing_gives_way_to_that_of_all() {
+        let mut watches = watches();
+        let begin = |watches: &mut Watches, namespace: &str, sees: bool| {
+            let watched = Watched::idle(&KINDS[0], namespace, sees);
+            let one = One::new(watched, watch::channel(Selection::default()).0);
+            watches.watches.insert((0, namespace.to_owned()), one);
+        };
+        let scopes = |watches: &Watches| {
+            let keys = watches.watches.keys();
+            keys.map(|(_, namespace)| namespace.clone())
+                .collect::<Vec<_>>()
+        };
+        for namespace in ["a", "b"] {
+            begin(&mut watches, namespace, namespace == "b");
+        }
+        let minute = Duration::from_secs(60);
+        tokio::time::advance(10 * minute).await;
+        begin(&mut watches, ALL, false);
+        let all = || wanted(vec![of("a"), of("b"), Vec::new()]);
+        tokio::time::advance(10 * minute).await;
+        watches.watch(all());
+        assert_eq!(
+            scopes(&watches),
+            ["", "a", "b"],
+            "that of all sees nothing either"
+        );
+        begin(&mut watches, ALL, true);
+        tokio::time::advance(2 * minute).await;
+        watches.watch(all());
+        assert_eq!(
+            scopes(&watches),
+            ["", "a", "b"],
+            "it may come back as that has"
+        );
+        tokio::time::advance(2 * minute).await;
+        watches.watch(all());
+        assert_eq!(scopes(&watches), ["", "b"]);
+        watches.watch(wanted(vec![of("a"), of("b")]));
+        assert_eq!(scopes(&watches), ["", "b"], "nobody else sees it");
     }
 }
