@@ -9,6 +9,7 @@
 
 mod families;
 mod run;
+mod seen;
 mod selection;
 mod wanted;
 mod watched;
@@ -23,7 +24,7 @@ use crate::config::{Global, KubeState};
 use crate::rule_groups::RuleFile;
 use crate::scrape::{JobTargets, Target};
 
-use watches::kind_of;
+use seen::kind_of;
 
 pub(super) use run::{nothing_seen, run};
 

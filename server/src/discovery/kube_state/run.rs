@@ -12,8 +12,9 @@ use super::super::groups::Groups;
 use super::super::kubernetes::client;
 use super::super::shard::Shard;
 use super::families::KINDS;
+use super::seen::partial;
 use super::wanted::wanted;
-use super::watches::{self, Watches};
+use super::watches::Watches;
 use super::{Rules, Section, Told};
 use crate::config::{KubeState, ScrapeJob, job_from_json};
 use crate::scrape::target_options;
@@ -87,9 +88,7 @@ pub(in crate::discovery) async fn run(
 pub(in crate::discovery) fn nothing_seen(section: &Section) -> Vec<Partial> {
     let kinds = KINDS.iter();
     kinds
-        .filter_map(|kind| {
-            watches::partial(section, kind, (BTreeSet::new(), &BTreeSet::new()), None)
-        })
+        .filter_map(|kind| partial(section, kind, (BTreeSet::new(), &BTreeSet::new()), None))
         .collect()
 }
 
