@@ -316,6 +316,11 @@ impl Ask {
         }
     }
 
+    /// Whether it counts series: of none 0, and of those that are 0 more.
+    pub(crate) fn counts(&self) -> bool {
+        self.any(|one| matches!(one, Ask::Aggregate("count", ..)))
+    }
+
     /// Whether a constant at its end says what an absence means.
     pub(crate) fn ends_with_constant(&self) -> bool {
         matches!(self, Ask::OrZero(_))

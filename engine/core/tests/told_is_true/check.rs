@@ -141,7 +141,7 @@ impl Game<'_> {
         ask.ends_with_constant()
             || match policy.absent {
                 Absent::Zero => true,
-                Absent::Auto => zeros.values().all(|value| *value == 0.0),
+                Absent::Auto => ask.counts() || zeros.values().all(|value| *value == 0.0),
                 Absent::Unknown => false,
             }
     }

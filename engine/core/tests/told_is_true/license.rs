@@ -15,11 +15,74 @@ struct Read<'a> {
 /// The other side of an `or`.
 #[derive(Clone)]
 struct Other<'a> {
-    selectors: Vec<&'a Selector>,
+    reads: Reads<'a>,
     /// It takes series one by one.
     is_by_series: bool,
     /// Whether it yields something wherever what it reads is there, and is not hidden by a constant.
     is_told: bool,
+}
+
+/// What has to be there of what a side reads.
+#[derive(Clone)]
+enum Reads<'a> {
+    One(&'a Selector),
+    All(Vec<Reads<'a>>),
+    /// Of an `or` one side.
+    Any(Vec<Reads<'a>>),
+}
+
+impl<'a> Reads<'a> {
+    fn of(ask: &'a Ask) -> Reads<'a> {
+        match ask {
+            Ask::Aggregate(_, _, series) | Ask::Plain(series) => Reads::of_series(series),
+            Ask::Both(op, a, b) => Reads::both(op, [Reads::of(a), Reads::of(b)]),
+            Ask::OrZero(one) | Ask::With(one, ..) | Ask::ClampMin(one, _) | Ask::Peak(one, _) => {
+                Reads::of(one)
+            }
+        }
+    }
+
+    fn of_series(series: &'a Series) -> Reads<'a> {
+        match series {
+            Series::Instant(one) | Series::Range(_, one, _) | Series::Compared(one, ..) => {
+                Reads::One(one)
+            }
+            Series::Or(a, b) => Reads::both("or", [Reads::One(a), Reads::One(b)]),
+            Series::Joined(op, a, b) => Reads::both(op, [Reads::One(a), Reads::One(b)]),
+        }
+    }
+
+    fn both(op: &str, sides: [Reads<'a>; 2]) -> Reads<'a> {
+        match op.starts_with("or") {
+            true => Reads::Any(sides.into()),
+            false => Reads::All(sides.into()),
+        }
+    }
+
+    /// Whether a page has it; `None` where it reads nothing of the page's kind.
+    fn is_on(&self, page: &OnPage) -> Option<bool> {
+        match self {
+            Reads::One(one) => {
+                let has = families_of(page.server).any(|family| family == one.family);
+                (one.is_of(page) && has).then(|| page.proves(one.family))
+            }
+            Reads::All(all) => {
+                let all = all.iter().filter_map(|one| one.is_on(page));
+                all.reduce(|one, other| one && other)
+            }
+            Reads::Any(any) => {
+                let any = any.iter().filter_map(|one| one.is_on(page));
+                any.reduce(|one, other| one || other)
+            }
+        }
+    }
+
+    fn reads(&self, family: usize) -> bool {
+        match self {
+            Reads::One(one) => one.family == family,
+            Reads::All(sides) | Reads::Any(sides) => sides.iter().any(|one| one.reads(family)),
+        }
+    }
 }
 
 /// Whether a signal may be told without what is not on the newest page of a target, although it has it.
@@ -43,14 +106,9 @@ pub(crate) fn may_lack(signal: &Signal, page: &OnPage, family: usize, all: &[OnP
     reads.all(|read| {
         let is_read = |one: &OnPage| read.selector.is_of(one) && one.shows(family);
         let stands_in = |other: &Other<'_>| {
-            // What another kind of server has is not missing from the page.
-            let has = |family: usize| families_of(page.server).any(|one| one == family);
-            let own = other.selectors.iter();
-            let own = own.filter(|one| one.is_of(page) && has(one.family));
-            let mut own = own.peekable();
             other.is_told
-                && own.peek().is_some()
-                && own.all(|one| page.proves(one.family))
+                && !other.reads.reads(family)
+                && other.reads.is_on(page) == Some(true)
                 && (other.is_by_series || !all.iter().any(is_read))
         };
         (read.has_constant && FAMILIES[family].server == Server::Exporter)
@@ -69,7 +127,8 @@ fn collect<'a>(ask: &'a Ask, reads: &mut Vec<Read<'a>>) {
             collect(b, reads);
             if *op == "or" {
                 let is_told = [a.yields_all(), b.yields_all() && !a.ends_with_constant()];
-                beside(reads, start, middle, false, is_told);
+                let sides = [Reads::of(a), Reads::of(b)];
+                beside(reads, (start, middle), sides, false, is_told);
             }
         }
         Ask::OrZero(one) => {
@@ -100,9 +159,13 @@ fn of_series<'a>(series: &'a Series, reads: &mut Vec<Read<'a>>) {
     }
     let (start, middle) = (reads.len().saturating_sub(2), reads.len().saturating_sub(1));
     match series {
-        Series::Or(..) => beside(reads, start, middle, true, [true; 2]),
-        Series::Joined(op, ..) if op.starts_with("or") => {
-            beside(reads, start, middle, false, [true; 2]);
+        Series::Or(a, b) => {
+            let sides = [Reads::One(a), Reads::One(b)];
+            beside(reads, (start, middle), sides, true, [true; 2]);
+        }
+        Series::Joined(op, a, b) if op.starts_with("or") => {
+            let sides = [Reads::One(a), Reads::One(b)];
+            beside(reads, (start, middle), sides, false, [true; 2]);
         }
         _ => {}
     }
@@ -110,10 +173,10 @@ fn of_series<'a>(series: &'a Series, reads: &mut Vec<Read<'a>>) {
 
 /// The selectors from `start` on stand in an `or`, whose other side begins at `middle`; whether each side is told where all is there
 /// that it reads.
-fn beside(
-    reads: &mut [Read<'_>],
-    start: usize,
-    middle: usize,
+fn beside<'a>(
+    reads: &mut [Read<'a>],
+    (start, middle): (usize, usize),
+    of_sides: [Reads<'a>; 2],
     is_by_series: bool,
     is_told: [bool; 2],
 ) {
@@ -122,13 +185,11 @@ fn beside(
         let mut side = reads[side].iter();
         side.any(|one| one.has_constant)
     });
-    let others = [0, 1].map(|at| Other {
-        selectors: reads[sides[at].clone()]
-            .iter()
-            .map(|one| one.selector)
-            .collect(),
+    let mut is_told = is_told.into_iter();
+    let others = of_sides.map(|reads| Other {
+        reads,
         is_by_series,
-        is_told: is_told[at],
+        is_told: is_told.next() == Some(true),
     });
     for (at, read) in reads.iter_mut().enumerate().skip(start) {
         let other = usize::from(at < middle);
