@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::groups::Content;
 use super::list::{Item, List, Object};
 use super::quantity::quantity;
-use super::read::TIMEOUT_MS;
+use super::read::{LISTED_MAX, TIMEOUT_MS};
 use super::selected::Selected;
 use super::status::Status;
 use crate::form::Form;
@@ -19,8 +19,6 @@ use crate::pool;
 
 /// Objects that a reason names.
 const NAMED_MAX: usize = 3;
-/// Metrics that an error lists.
-const LISTED_MAX: usize = 20;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

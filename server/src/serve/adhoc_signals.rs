@@ -8,6 +8,7 @@ use stillwell_adapters::ClientAddress;
 use stillwell_engine::promql::QueryError;
 use stillwell_engine::signal::{Policy, SignalId};
 use stillwell_engine::{Reader, Timestamp};
+use tracing::warn;
 
 /// A query that nobody has asked about for this long is no longer kept up to date.
 pub(super) const EXPIRES_MS: i64 = 5 * 60_000;
@@ -16,6 +17,9 @@ pub(super) const EXPIRES_MS: i64 = 5 * 60_000;
 const QUERIES_MAX: usize = 500;
 /// Those about objects: one for each object that an HPA reads by name, so a cluster may have many.
 const OBJECT_QUERIES_MAX: usize = 1_500;
+
+/// One that was asked about within this time is asked about again.
+const NEEDED_MS: i64 = 60_000;
 
 /// The queries asked about.
 pub(super) struct AdhocSignals {
@@ -113,7 +117,9 @@ impl AdhocSignals {
         if entries.len() >= self.max
             && let Some(least) = least_needed(&entries, address)
         {
-            reader.remove(entries.swap_remove(least).id);
+            let displaced = entries.swap_remove(least);
+            reader.remove(displaced.id);
+            self.warn_of(&displaced, now);
         }
         let id = reader.register(query, policy.clone())?;
         entries.push(Entry {
@@ -124,6 +130,18 @@ impl AdhocSignals {
             address,
         });
         Ok(id)
+    }
+
+    /// One that is asked about again begins anew each time: what was true before a change of a gateway is not known of it.
+    fn warn_of(&self, displaced: &Entry, now: Timestamp) {
+        if now.since_ms(displaced.last) < NEEDED_MS {
+            let (query, max) = (displaced.query.as_str(), self.max);
+            warn!(
+                query,
+                "a query that was asked about within the last minute made room for another: {max} are kept; a signal in the \
+                 configuration is kept always"
+            );
+        }
     }
 
     /// Ends those that nobody asks about any more. Called from time to time: the next question may never come.
