@@ -72,10 +72,44 @@ impl Matchers {
     }
 
     fn add(&mut self, label: &str, operator: &str, value: String) {
-        self.terms
-            .push(format!("{label}{operator}{}", quoted(&value)));
-        self.values.insert(label.to_owned(), value);
+        let term = match label.contains(is_quoted_in_names) {
+            true => format!("{}{operator}{}", quoted(label), quoted(&value)),
+            false => format!("{label}{operator}{}", quoted(&value)),
+        };
+        self.terms.push(term);
+        self.values.insert(label.to_owned(), piece(&value));
     }
+}
+
+/// Whether a name with it is written in quotes (`app.kubernetes.io/name`), as Prometheus 3 has them.
+fn is_quoted_in_names(c: char) -> bool {
+    !c.is_ascii_alphanumeric() && c != '_'
+}
+
+/// A value as a template may set it into quotes of its own, as a text or as a pattern: what names of objects have beside letters
+/// and digits means itself in both, and nothing ends the quotes.
+fn piece(value: &str) -> String {
+    let mut out = String::new();
+    let mut chars = value.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            // Of a pattern: what was escaped stands in brackets, which takes no backslash.
+            '\\' => match chars.next() {
+                Some(escaped) if escaped != '^' && !may_end(escaped) => {
+                    out.extend(['[', escaped, ']']);
+                }
+                _ => out.push('.'),
+            },
+            c if may_end(c) => out.push('.'),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Whether it may end what a template sets a value into.
+fn may_end(c: char) -> bool {
+    matches!(c, '"' | '\'' | '`' | '\\' | '\n' | '(' | ')' | '{' | '}')
 }
 
 /// A string literal of PromQL.
@@ -114,12 +148,37 @@ mod tests {
             text,
             r#"a="1",b!="2",c=~"x|y\\.z",d!~"q",e!="",f="",ns="default",pod=~"p\\.1|p2""#
         );
-        assert_eq!(values["c"], r"x|y\.z");
+        assert_eq!(values["c"], "x|y[.]z");
         assert_eq!(values["ns"], "default");
         assert_eq!(Matchers::default().finish().0, "");
+        // A key of Kubernetes is no name that stands without quotes.
+        let key = Matchers::default().equal("app.kubernetes.io/name", "x");
+        assert_eq!(key.finish().0, r#""app.kubernetes.io/name"="x""#);
         let ordered = Selector::parse("a=1,b>2").expect("valid");
         assert!(Matchers::of(&ordered).is_err());
         let odd = Matchers::default().equal("a", "\"\\\n");
         assert_eq!(odd.finish().0, r#"a="\"\\\n""#);
+    }
+
+    /// An object called `x"} or sum(...` was a piece of a query, and names with dots in a list were none that parses.
+    #[test]
+    fn a_value_in_the_quotes_of_a_template_stays_one() {
+        for (objects, piece) in [
+            (Objects::One("p-1.a"), "p-1.a"),
+            (Objects::One("x\"} or sum(y{a=~\"z"), "x.. or sum.y.a=~.z"),
+            (Objects::One("a\\"), "a."),
+            (
+                Objects::Named(&["ip-10.ec2.internal".to_owned(), "b".to_owned()]),
+                "ip-10[.]ec2[.]internal|b",
+            ),
+            (
+                Objects::Named(&["a\"(".to_owned(), "b^".to_owned()]),
+                "a..|b.",
+            ),
+            (Objects::All, ".+"),
+        ] {
+            let (_, values) = Matchers::default().objects("pod", objects).finish();
+            assert_eq!(values["pod"], piece, "{objects:?}");
+        }
     }
 }

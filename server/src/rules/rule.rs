@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use stillwell_engine::labels::{METRIC_NAME, MatchOp, Matcher, Re2};
-use stillwell_engine::promql::parse_metric_selector;
+use stillwell_engine::promql::{Features, Query, parse_metric_selector};
 
 use super::naming::Naming;
 use super::resources::{MISSING_NAMESPACE, Resources};
@@ -177,23 +177,42 @@ pub(super) fn rule(node: &Node, api: Api, report: &mut Report) -> Option<Rule> {
     })
 }
 
-/// Filled in once with nothing special, so that a field that does not exist is found now and not by the HPA.
+/// Filled in as for a caller who selects something, and as for one who selects nothing, so that what is no query is found now and
+/// not by the HPA.
 fn check_query(query: &Template, api: Api, line: usize, report: &mut Report) {
-    let (matchers, group_by) = match api {
-        Api::External => ("", &[][..]),
-        Api::Custom => ("object=\"a\"", &["object".to_owned()][..]),
+    let object = ["object".to_owned()];
+    let group_by = match api {
+        Api::External => &[][..],
+        Api::Custom => &object[..],
     };
-    match query.render(&arguments(
-        "series_name",
-        matchers,
-        BTreeMap::new(),
-        group_by,
-    )) {
-        Err(error) => report.error(line, format!("metricsQuery: {error}")),
-        Ok(text) if text.trim().is_empty() => {
-            report.error(line, "metricsQuery: it renders to nothing");
-        }
-        Ok(_) => {}
+    if let Err(why) = checked(query, MATCHER, group_by) {
+        return report.error(line, format!("metricsQuery: {why}"));
+    }
+    if api == Api::External
+        && let Err(why) = checked(query, "", group_by)
+    {
+        report.warn(
+            line,
+            format!("metricsQuery: without a labelSelector, and where the namespace is no label, it is no query: {why}"),
+        );
+    }
+}
+
+const MATCHER: &str = "object=\"a\"";
+
+fn checked(query: &Template, matchers: &str, group_by: &[String]) -> Result<(), String> {
+    let arguments = arguments("series_name", matchers, BTreeMap::new(), group_by);
+    let text = query
+        .render(&arguments)
+        .map_err(|error| error.to_string())?;
+    let text = text.trim();
+    if text.is_empty() {
+        return Err("it renders to nothing".to_owned());
+    }
+    // What a value makes of the query is seen when there is one.
+    match Query::parse(text, &Features::all()) {
+        Err(error) if !query.reads("LabelValuesByName") => Err(format!("{error}, in {text}")),
+        _ => Ok(()),
     }
 }
 

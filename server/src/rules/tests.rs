@@ -131,6 +131,16 @@ fn errors_name_the_line() {
             "seriesQuery: ",
         ),
         (
+            "externalRules:\n- seriesQuery: a\n  metricsQuery: max(<<.Series>>{<<.LabelMatchers>>}\n".to_owned(),
+            3,
+            "in max(series_name{object=\"a\"}",
+        ),
+        (
+            "externalRules:\n- seriesQuery: a\n  metricsQuery: sum(rate(<<.Series>>[<<.LabelMatchers>>]))\n".to_owned(),
+            3,
+            "metricsQuery: ",
+        ),
+        (
             "externalRules:\n- seriesQuery: a\n  metricsQuery: sum(<<.Nope>>)\n".to_owned(),
             3,
             "there is no .Nope",
