@@ -8,10 +8,13 @@ use super::{live, lookup, metadata, query, rules, search, status, targets, tsdb}
 use crate::api_error::ApiError;
 use crate::form::{Form, decode};
 use crate::host::Host;
+use crate::pool::{Kind, Within};
 use crate::reply::{JSON, not_allowed, reply, reply_encoded};
 
 /// This API in OpenAPI's terms, for people and generators.
 const OPENAPI: &str = include_str!("openapi.yaml");
+/// Larger answers are not compressed by whoever has to answer scalers: that takes some 2 ms.
+const PACKED_ASIDE_BYTES: usize = 64 << 10;
 const YAML: &str = "application/yaml; charset=utf-8";
 pub(super) const READ_OR_POST: &str = "GET, HEAD, OPTIONS, POST";
 
@@ -56,16 +59,27 @@ pub(super) async fn answer(host: &dyn Host, request: Request<Body>) -> Response<
             let document = OPENAPI.to_owned();
             return reply_encoded(StatusCode::OK, YAML, document, &parts.headers);
         }
-        ["metadata"] => metadata::metadata(host, &form),
+        ["metadata"] => metadata::metadata(host, &form).await,
         ["rules"] => rules::rules(host, &form).await,
         ["alerts"] => Ok(rules::alerts(host)),
         ["alertmanagers"] => Ok(rules::alertmanagers(host)),
         _ => return not_found(),
     };
     match result {
-        Ok(body) => reply_encoded(StatusCode::OK, JSON, body, &parts.headers),
+        Ok(body) => packed(host, body, parts.headers).await,
         Err(error) => error.into_response(),
     }
+}
+
+/// A large answer is compressed where queries run: of 30 MB that takes a second, and the threads that answer scalers are two.
+async fn packed(host: &dyn Host, body: String, headers: HeaderMap) -> Response<Body> {
+    if body.len() < PACKED_ASIDE_BYTES {
+        return reply_encoded(StatusCode::OK, JSON, body, &headers);
+    }
+    let timeout_ms = host.query_settings().timeout_ms;
+    let pack = move |_: &Within| Ok(reply_encoded(StatusCode::OK, JSON, body, &headers));
+    let packed = host.queries().run(Kind::Query, timeout_ms, pack).await;
+    packed.unwrap_or_else(|error| ApiError::from(error).into_response())
 }
 
 /// The answer to a method that these paths do not take, or that says it all; `None` where the path answers.

@@ -82,7 +82,10 @@ pub(super) async fn search(
     .await?;
     let (found, has_more) = search.pick(names);
     let metadata = match with_metadata {
-        true => host.reader().metadata(),
+        true => {
+            let reader = host.reader().clone();
+            look_up(host, move |_| Ok(reader.metadata())).await?
+        }
         false => Default::default(),
     };
     let key = match subject {

@@ -26,6 +26,9 @@ pub const LABELS_PER_SERIES_MAX: usize = 512;
 /// some 30 us, takes no more than twice its time whatever queries run (bench: `commit_wait`; 256 were 500 us).
 pub const READ_BATCH_SERIES: usize = 32;
 
+/// Families of a target whose texts a reader copies per lock hold: some 50 us.
+pub const READ_BATCH_FAMILIES: usize = 256;
+
 /// Rows that a reader looks at per lock hold, where it reads one label of each: some 100 us.
 pub const READ_BATCH_ROWS: u32 = 2_048;
 

@@ -4,6 +4,7 @@
 //! their number and their texts are bounded, and count against the memory limit.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use crate::limits::{FAMILIES_MAX, FAMILY_TEXT_BYTES_MAX};
 use crate::metadata::FamilyMetadata;
@@ -46,9 +47,13 @@ impl Families {
         self.by_name.get(family)
     }
 
-    /// All of them, by name.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &FamilyMetadata)> {
-        let families = self.by_name.iter();
+    /// Those that come after one by name, or all.
+    pub(crate) fn after(
+        &self,
+        family: Option<&str>,
+    ) -> impl Iterator<Item = (&str, &FamilyMetadata)> {
+        let start = family.map_or(Bound::Unbounded, Bound::Excluded);
+        let families = self.by_name.range::<str, _>((start, Bound::Unbounded));
         families.map(|(family, metadata)| (&**family, metadata))
     }
 
@@ -69,20 +74,20 @@ mod tests {
         for number in 0..2 * FAMILIES_MAX {
             families.change(&format!("f{number}"), |of| of.unit = "s".to_owned());
         }
-        assert_eq!(families.iter().count(), FAMILIES_MAX);
+        assert_eq!(families.after(None).count(), FAMILIES_MAX);
         let help = "h".repeat(1_000);
         for number in 0..2 * FAMILIES_MAX {
             families.change(&format!("f{number}"), |of| of.help.clone_from(&help));
         }
         assert!(families.text_bytes <= FAMILY_TEXT_BYTES_MAX);
         let texts = families
-            .iter()
+            .after(None)
             .map(|(name, of)| name.len() + of.help.len() + of.unit.len());
         assert_eq!(texts.sum::<usize>(), families.text_bytes);
         assert!(families.bytes() < FAMILY_TEXT_BYTES_MAX + FAMILIES_MAX * FAMILY_BYTES + 1);
         // What is known is replaced by shorter texts.
         families.change("f0", |of| of.help = "short".to_owned());
-        let first = families.iter().find(|(name, _)| *name == "f0");
+        let first = families.after(None).find(|(name, _)| *name == "f0");
         assert_eq!(first.map(|(_, of)| &*of.help), Some("short"));
     }
 }
