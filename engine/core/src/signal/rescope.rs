@@ -46,12 +46,20 @@ impl SignalRegistry {
             let new = scope::of_query_sharing(assessment, query, policy, &mut shared);
             let before = std::mem::replace(scope, new);
             let is_same = (&before.counting, &before.standby) == (&scope.counting, &scope.standby);
-            let mut shown = before.counting.iter().chain(&before.standby);
-            let hides_some = !is_same && shown.any(|id| !scope.shows(*id));
+            let has_shown = |id: TargetId| {
+                let target = assessment.facts.target(id);
+                target.is_some_and(|target| target.last_good_ms.is_some())
+            };
+            let mut seen = before.counting.iter().chain(&before.standby);
+            let hides_some = !is_same && seen.any(|&id| has_shown(id) && !scope.shows(id));
             let changes_ms = scope::changes_at_ms(assessment.facts, policy, assessment.now_ms);
             self.rescope_ms = self.rescope_ms.into_iter().chain(changes_ms).min();
+            if hides_some {
+                // The newest page may be of one that is not seen any more.
+                signal.left_ms = signal.left_ms.max(self.now_ms);
+            }
             if hides_some || late.iter().any(|&target| scope.shows(target)) {
-                // A page came unseen, or the result is of one that is not seen any more: whoever reads evaluates.
+                // A page came unseen, or the result has what is not seen any more: whoever reads evaluates.
                 signal.outdated = true;
                 signal.pages += 1;
             }

@@ -289,14 +289,21 @@ fn what_rules_leave_out_is_not_lost() {
         let mut scenario = Scenario::new();
         let signals = ["my_queue", "vllm:num_requests_waiting"]
             .map(|metric| scenario.register(&format!("sum({metric})")));
-        let target = scenario.target_with(spec());
+        let of_job = ["c:1", "a:1"].map(|one| [("instance", one), ("job", "epp")]);
+        let [second, target] = of_job.map(|labels| scenario.target_with(of(spec(), &labels)));
         let other = scenario.target_of("other", "b:1", &[]);
         for _ in 0..2 {
-            scenario.take(target, &page(7));
-            scenario.take(other, &page(5));
+            for (one, count) in [(second, 1), (target, 7), (other, 5)] {
+                scenario.take(one, &page(count));
+            }
         }
-        scenario.configure(target, rules);
-        scenario.take(target, &page(7));
+        // Nobody else gives a page between these and the reading.
+        for (one, labels) in [second, target].into_iter().zip(of_job) {
+            scenario.configure(one, of(rules.clone(), &labels));
+        }
+        for one in [second, target] {
+            scenario.take(one, &page(7));
+        }
         for signal in signals {
             assert_eq!(scenario.reported(signal), value(5.0));
         }
