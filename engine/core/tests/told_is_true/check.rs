@@ -189,7 +189,9 @@ impl Game<'_> {
                 Some(number) => is_near(*number, *value),
                 None => *value == 0.0,
             };
-            let was_true = |pages: &Pages| self.accepted(index, pages).iter().any(is_so);
+            let was_true = |pages: &Pages| {
+                self.accepted(index, pages).iter().any(is_so) || self.was_absent(index, told, pages)
+            };
             if self.pages.iter().rev().any(was_true) {
                 continue;
             }
@@ -203,6 +205,16 @@ impl Game<'_> {
                 self.of(index)
             );
         }
+    }
+
+    /// Whether there was nothing when these pages were the newest, and what is told is what that means.
+    fn was_absent(&self, index: usize, told: &Numbers, pages: &Pages) -> bool {
+        let mut sides = self.sides_of(index, pages).into_iter();
+        sides.any(|side| {
+            let accepted = self.accepted_of(index, side, pages);
+            accepted.is_some_and(|numbers| numbers.is_empty())
+                && self.is_of_absence(index, side, told, pages.at)
+        })
     }
 
     /// What may be told when these pages are the newest: the truth, and what the query or its policy makes of it.
