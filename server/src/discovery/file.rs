@@ -8,6 +8,7 @@ use stillwell_engine::labels::Labels;
 use tokio::time::Instant;
 
 use super::groups::Groups;
+use super::looks::{LOOKS, LooksAt};
 use super::matching_files::Matching;
 use super::target_list::{ListFormat, parse};
 use crate::config::FileDiscovery;
@@ -58,14 +59,26 @@ impl Known {
 pub(super) async fn run(config: FileDiscovery, groups: Groups) {
     let mut files = Files::default();
     let mut read_all = Instant::now();
-    let mut first = true;
+    let mut reads_all = true;
     loop {
-        let all = first || read_all.elapsed() >= Duration::from_millis(config.refresh_ms);
-        if all {
+        reads_all |= read_all.elapsed() >= Duration::from_millis(config.refresh_ms);
+        if reads_all {
             read_all = Instant::now();
         }
-        first = false;
-        files.look(&config, &groups, all).await;
+        let (patterns, into) = (config.files.clone(), groups.clone());
+        let mut known = std::mem::take(&mut files);
+        let work = move |at: &LooksAt| {
+            known.look(&patterns, &into, reads_all, at);
+            known
+        };
+        let tell = |why| groups.fail(why);
+        let took_long;
+        (files, took_long) = match LOOKS.look(&config.files, work, tell).await {
+            (Ok(files), took_long) => (files, took_long),
+            (Err(ends), _) => return groups.fail(ends.to_string()), // with the runtime: it has not panicked
+        };
+        // What was said of one that took long is taken back once all is read.
+        reads_all = took_long;
         tokio::time::sleep(Duration::from_millis(LOOK_MS.min(config.refresh_ms))).await;
     }
 }
@@ -79,14 +92,9 @@ struct Files {
 }
 
 impl Files {
-    /// Reads the files that changed, or all. What cannot be seen stays as it was.
-    async fn look(&mut self, config: &FileDiscovery, groups: &Groups, all: bool) {
-        let patterns = config.files.clone();
-        let found = tokio::task::spawn_blocking(move || Matching::of(&patterns, FILES_MAX)).await;
-        let mut found = match found {
-            Ok(found) => found,
-            Err(ends) => return groups.fail(ends.to_string()), // with the runtime: it has not panicked
-        };
+    /// Reads the files that changed, or all. What cannot be seen stays as it was. It may block; `at` is told of each file.
+    fn look(&mut self, patterns: &[PathBuf], groups: &Groups, all: bool, at: &LooksAt) {
+        let mut found = Matching::of(patterns, FILES_MAX, |pattern| at.set(pattern));
         let too_many = (found.paths.len() > FILES_MAX)
             .then(|| format!("more than {FILES_MAX} files match; the others are left out"));
         if too_many.is_some() {
@@ -99,7 +107,8 @@ impl Files {
         self.known.retain(|path, _| stays(path));
         let mut problems: Vec<String> = found.problems().collect();
         for path in &found.paths {
-            news |= self.read(path, all, &mut problems).await;
+            at.set(path);
+            news |= self.read(path, all, &mut problems);
         }
         let is_whole = found.unread.is_empty() && self.known.values().all(|one| one.is_read);
         let becomes_whole = is_whole && self.was_whole == Some(false);
@@ -119,13 +128,13 @@ impl Files {
     }
 
     /// Reads a file, if it has changed or `all` are to be read. Whether it lists something else now.
-    async fn read(&mut self, path: &Path, all: bool, problems: &mut Vec<String>) -> bool {
-        let version = version(path).await;
+    fn read(&mut self, path: &Path, all: bool, problems: &mut Vec<String>) -> bool {
+        let version = version(path);
         let have = self.known.get(path);
         if !all && have.is_some_and(|have| have.version == version) {
             return false;
         }
-        let list = read(path).await;
+        let list = read(path);
         let is_news =
             (list.as_ref()).is_ok_and(|list| have.is_none_or(|have| have.groups != *list));
         let before = self.known.remove(path);
@@ -136,13 +145,16 @@ impl Files {
     }
 }
 
-async fn version(path: &Path) -> Option<(SystemTime, u64)> {
-    let metadata = tokio::fs::metadata(path).await.ok()?;
+fn version(path: &Path) -> Option<(SystemTime, u64)> {
+    let metadata = std::fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
-async fn read(path: &Path) -> Result<Vec<TargetGroup>, String> {
-    let text = files::read_text(path, FILE_BYTES_MAX).await?;
+fn read(path: &Path) -> Result<Vec<TargetGroup>, String> {
+    let named = |why: String| format!("{}: {why}", path.display());
+    let text = files::read_bytes(path, FILE_BYTES_MAX)
+        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned()))
+        .map_err(named)?;
     let json = path
         .extension()
         .is_some_and(|kind| kind.eq_ignore_ascii_case("json"));
@@ -151,7 +163,7 @@ async fn read(path: &Path) -> Result<Vec<TargetGroup>, String> {
     } else {
         ListFormat::Yaml
     };
-    parse(&text, format).map_err(|why| format!("{}: {why}", path.display()))
+    parse(&text, format).map_err(named)
 }
 
 /// The groups of a file, each with its source and the file's name among its labels.
@@ -183,14 +195,11 @@ mod tests {
     }
 
     /// Of two files one was half written at our start, and the other's targets were told for both.
-    #[tokio::test]
-    async fn a_file_that_was_never_read_is_no_list() {
+    #[test]
+    fn a_file_that_was_never_read_is_no_list() {
         let folder = std::env::temp_dir().join(format!("stillwell-files-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a temporary folder");
-        let config = FileDiscovery {
-            files: vec![folder.join("*.json")],
-            refresh_ms: 300_000,
-        };
+        let patterns = [folder.join("*.json")];
         let groups = Groups::new("test".to_owned(), Arc::default());
         let mut files = Files::default();
         let write = |name: &str, text: &str| {
@@ -203,7 +212,7 @@ mod tests {
             ("[{{", true, false),
         ] {
             write("b.json", text);
-            files.look(&config, &groups, false).await;
+            files.look(&patterns, &groups, false, &LooksAt::default());
             assert_eq!(groups.get().is_read, is_read, "{text}");
             assert_eq!(groups.state().0.is_none(), is_good, "{text}");
             assert_eq!(addresses(&groups), ["a:1"], "{text}");
@@ -211,37 +220,70 @@ mod tests {
         std::fs::remove_dir_all(&folder).ok();
     }
 
-    #[tokio::test]
-    async fn a_file_is_followed_and_a_broken_one_keeps_its_last_list() {
+    /// Files on a mount whose server had gone stopped being read, and nobody said so.
+    #[tokio::test(start_paused = true)]
+    async fn files_that_are_not_looked_at_are_told_of_until_they_are() {
+        let folder =
+            std::env::temp_dir().join(format!("stillwell-file-long-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a temporary folder");
+        std::fs::write(folder.join("a.json"), r#"[{"targets":["a:1"]}]"#).expect("writable");
+        let config = FileDiscovery {
+            files: vec![folder.join("*.json")],
+            refresh_ms: 300_000,
+        };
+        let patterns = config.files.clone();
+        let (answer, answered) = std::sync::mpsc::channel::<()>();
+        let (begin, begun) = tokio::sync::oneshot::channel();
+        let hangs = move |_: &LooksAt| {
+            begin.send(()).ok();
+            answered.recv().ok();
+        };
+        tokio::spawn(async move { LOOKS.look(&patterns, hangs, drop).await });
+        begun.await.expect("it has begun");
+        let changed = Arc::default();
+        let groups = Groups::new("test".to_owned(), Arc::clone(&changed));
+        tokio::spawn(run(config, groups.clone()));
+        tokio::task::yield_now().await;
+        tokio::time::advance(Duration::from_secs(10)).await;
+        changed.notified().await;
+        let why = groups.state().0.expect("it waits");
+        assert!(why.contains("*.json: not looked at"), "{why}");
+        drop(answer);
+        while groups.state().0.is_some() {
+            changed.notified().await;
+        }
+        assert_eq!(addresses(&groups), ["a:1"]);
+        std::fs::remove_dir_all(&folder).ok();
+    }
+
+    #[test]
+    fn a_file_is_followed_and_a_broken_one_keeps_its_last_list() {
         let folder = std::env::temp_dir().join(format!("stillwell-file-sd-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a temporary folder");
         let path = folder.join("a.json");
-        let config = FileDiscovery {
-            files: vec![folder.join("*.json"), path.clone()],
-            refresh_ms: 300_000,
-        };
+        let patterns = [folder.join("*.json"), path.clone()];
         let groups = Groups::new("test".to_owned(), Arc::default());
         let mut files = Files::default();
-        let mut step = async |text: Option<&str>, all: bool| {
+        let mut step = |text: Option<&str>, all: bool| {
             match text {
                 Some(text) => std::fs::write(&path, text).expect("writable"),
                 None => std::fs::remove_file(&path).expect("it is there"),
             }
-            files.look(&config, &groups, all).await;
+            files.look(&patterns, &groups, all, &LooksAt::default());
             (addresses(&groups), groups.state().0)
         };
-        let (found, problem) = step(Some(r#"[{"targets":["a:1"]}]"#), false).await;
+        let (found, problem) = step(Some(r#"[{"targets":["a:1"]}]"#), false);
         assert_eq!((found.join(" "), problem), ("a:1".to_owned(), None));
-        let (found, _) = step(Some(r#"[{"targets":["a:1","b:22"]}]"#), false).await;
+        let (found, _) = step(Some(r#"[{"targets":["a:1","b:22"]}]"#), false);
         assert_eq!(found.join(" "), "a:1 b:22");
-        let (found, problem) = step(Some("[{{"), false).await;
+        let (found, problem) = step(Some("[{{"), false);
         assert_eq!(found.join(" "), "a:1 b:22", "the last good list stays");
         assert!(problem.is_some_and(|why| why.contains("a.json: not JSON")));
-        let (found, problem) = step(Some("[]"), false).await;
+        let (found, problem) = step(Some("[]"), false);
         assert_eq!((found.len(), problem), (0, None));
-        let (found, _) = step(Some(r#"[{"targets":["c:1"],"labels":{"l":"v"}}]"#), true).await;
+        let (found, _) = step(Some(r#"[{"targets":["c:1"],"labels":{"l":"v"}}]"#), true);
         assert_eq!(found.join(" "), "c:1");
-        let (found, _) = step(None, false).await;
+        let (found, _) = step(None, false);
         assert!(
             found.is_empty(),
             "a file that is gone takes its targets with it"

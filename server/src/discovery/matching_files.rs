@@ -17,9 +17,13 @@ pub(super) struct Matching {
 }
 
 impl Matching {
-    /// Looks at the file system. It may block. So many files are enough.
-    pub(super) fn of(patterns: &[PathBuf], files_max: usize) -> Matching {
+    /// Looks at the file system. It may block; `looks_at` is told of each pattern before. So many files are enough.
+    pub(super) fn of(patterns: &[PathBuf], files_max: usize, looks_at: impl Fn(&Path)) -> Matching {
         let stat = |path: &Path| std::fs::symlink_metadata(path).map(drop);
+        let glob = |pattern: &Path| {
+            looks_at(pattern);
+            glob(pattern)
+        };
         Matching::by(patterns, files_max, glob, stat)
     }
 
@@ -160,7 +164,7 @@ mod tests {
             .expect("this program")
             .join("t.json");
         for pattern in [below_a_file, PathBuf::from("/there/is/no/such/t.json")] {
-            let found = Matching::of(&[pattern], FILES_MAX);
+            let found = Matching::of(&[pattern], FILES_MAX, |_| ());
             assert!(found.paths.is_empty() && found.unread.is_empty());
         }
     }

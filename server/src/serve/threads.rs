@@ -17,14 +17,14 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{oneshot, watch};
 
 use crate::alertmanager::Notifier;
-use crate::discovery::{Manager, Shard};
+use crate::discovery::{LOOKS_MAX, Manager, Shard};
 use crate::rule_groups::Runner;
 use crate::scrape::{Scraper, Shared};
 
 /// Files of credentials, and one page that takes long.
 const SCRAPING_BLOCKING: usize = 3;
-/// Files only.
-const OTHERS_BLOCKING: usize = 2;
+/// Files only: of targets, which may all wait for a mount whose server has gone, and beside them of credentials.
+const OTHERS_BLOCKING: usize = LOOKS_MAX + 2;
 
 /// What began on a thread, and the thread.
 type Started<T> = io::Result<(T, JoinHandle<()>)>;
