@@ -133,6 +133,8 @@ fn a_new_process_covers_a_window_from_its_start() {
         // It was found later, and may have been ready before: it fails its probe because it is overloaded.
         (60_000, 0, true, true, "tokens_total", false),
         (500, 0, false, false, "tokens_total", false),
+        // Servers of several processes tell no start: it came to known ones, and gave its first page before it was ready.
+        (60_000, 60_000, true, false, "tokens_total", true),
         // A collector that has just started tells of pods that have counted for hours.
         (500, 0, false, true, "tokens_total{pod=\"p\"}", false),
         // The label is the process' own word.

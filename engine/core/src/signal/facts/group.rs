@@ -20,6 +20,8 @@ pub(crate) struct GroupFacts {
     pub(super) awaiting: usize,
     /// Some have since it was looked what of `exposed` nobody shows any more.
     pub(super) is_reconfigured: bool,
+    /// When the first of its targets gave a good page that this program knows of, in milliseconds.
+    pub(super) first_good_ms: Option<i64>,
     /// The last known holder of each lease. Other groups may use the same names.
     pub(super) holders: HashMap<String, TargetId>,
     pub(crate) targets: usize,

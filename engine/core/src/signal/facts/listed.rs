@@ -18,8 +18,10 @@ impl Facts {
         for (name, value) in spec.labels.iter() {
             group.add_label_value(name, value);
         }
+        let is_known = |since_ms: i64| now_ms.saturating_sub(since_ms) > facts.first_page_wait_ms();
         let facts = TargetFacts {
             values_version: group.values_version,
+            joined_ms: group.first_good_ms.is_some_and(is_known).then_some(now_ms),
             ..facts
         };
         if self.targets.len() <= id.index() {

@@ -38,7 +38,11 @@ impl Facts {
         let was_away = facts.away.note_page(at_ms, facts.interval_ms);
         let is_back = before_ms.is_some() && was_away;
         *epoch += facts.record_success(at_ms);
-        let holders = groups.get_mut(&facts.group).map(|group| &mut group.holders);
+        let group = groups.get_mut(&facts.group);
+        let holders = group.map(|group| {
+            group.first_good_ms.get_or_insert(at_ms);
+            &mut group.holders
+        });
         let (moved, changes) = facts.update_leases(id, holders, &value);
         *epoch += changes;
         let restarted = facts.is_restart(&value, counters);

@@ -35,6 +35,8 @@ pub(crate) struct TargetFacts {
     pub(super) never_ready: bool,
     /// The newest scrape of any target when this one was added, in milliseconds; before everything where there was none.
     pub(crate) added_ms: i64,
+    /// The same where others of its group had answered for longer than the hold by then: it was not there before.
+    pub(super) joined_ms: Option<i64>,
     /// Whether series of its pages may replace the target's labels.
     pub(super) may_replace: bool,
     /// How its pages are read ([`TargetSpec::reading`]); `None` where a snapshot was written before the first page that was.
@@ -142,6 +144,7 @@ impl TargetFacts {
             not_ready: spec.not_ready,
             never_ready: spec.not_ready,
             added_ms: i64::MIN,
+            joined_ms: None,
             may_replace: spec.may_replace_labels(),
             reading: Some(spec.reading()),
             address: spec.address.clone(),
@@ -401,8 +404,11 @@ impl TargetFacts {
     /// Whether the target's only process so far started after `from_ms`, and nothing that it did before its first page can
     /// matter: that came within the hold, or before it was ever ready, as far as we know from its start on.
     fn is_known_from_its_start(&self, from_ms: i64, hold_ms: i64) -> bool {
+        // Of one that does not tell its start it is when it came to others of its group that were known.
+        let joined_ms = self.joined_ms.filter(|_| self.starts.is_empty());
+        let told_ms = self.starts.only_ms();
         let (Some(started_ms), Some(first_ms), Some(asked_ms)) = (
-            self.starts.only_ms(),
+            told_ms.or(joined_ms),
             self.first_good_ms,
             self.first_attempt_ms,
         ) else {
@@ -411,7 +417,8 @@ impl TargetFacts {
         let is_only_process = self.changes_ms.is_empty() && self.gaps.len() < GAPS_MAX;
         let unseen_ms = first_ms.saturating_sub(started_ms);
         let is_watched = asked_ms.saturating_sub(started_ms) <= hold_ms;
-        let is_seen = unseen_ms <= hold_ms || (self.answered_before_ready && is_watched);
+        let is_quick = told_ms.is_some() && unseen_ms <= hold_ms;
+        let is_seen = is_quick || (self.answered_before_ready && is_watched);
         is_only_process && started_ms > from_ms && unseen_ms >= 0 && is_seen
     }
 }
