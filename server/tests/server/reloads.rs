@@ -181,8 +181,6 @@ async fn a_target_that_is_scraped_otherwise_keeps_its_series_until_its_next_page
         "  scrape_interval: 2h\n",
         "  scrape_timeout: 30m\n",
         "  sample_limit: 100\n",
-        "  metrics_path: /other\n",
-        "  params: {a: [b]}\n",
         "  basic_auth: {username: u, password: p}\n",
         "  extra_scrape_metrics: true\n",
     ] {
@@ -193,12 +191,14 @@ async fn a_target_that_is_scraped_otherwise_keeps_its_series_until_its_next_page
         assert_eq!(told(&running).await, "\"7\"", "{options}");
         assert_eq!(queue(&running).await, Some(7.0), "{options}");
     }
-    // Where a page gives other series now, signals wait for it.
+    // Where it is another page, or gives other series now, signals wait for it.
     let rule = "  metric_relabel_configs: [{target_label: team, replacement: x}]\n";
-    with(rule);
-    running.app.reload().await.expect("valid");
-    tells(&running, "waiting for the first scrape").await;
-    assert_eq!(queue(&running).await, Some(7.0));
+    for options in ["  metrics_path: /other\n", "  params: {a: [b]}\n", rule] {
+        with(options);
+        running.app.reload().await.expect("valid");
+        tells(&running, "waiting for the first scrape").await;
+        assert_eq!(queue(&running).await, Some(7.0), "{options}");
+    }
     target.set_page("my_queue 9\n");
     // All is told again when it is there, though its series may be the same.
     for options in [
