@@ -77,6 +77,7 @@ impl Selector {
         self.matchers.iter().all(|matcher| match *matcher {
             "job=\"j0\"" => page.job == 0,
             "instance=\"t1\"" => page.uid == 1,
+            "inference_pool=\"a\"" => page.pool.is_none_or(|pool| pool == "a"),
             _ => true,
         })
     }

@@ -37,6 +37,7 @@ mod commits;
 mod history;
 mod license;
 mod play;
+mod reload;
 mod rules;
 mod side;
 mod signals;

@@ -39,9 +39,9 @@ pub(crate) struct Scraped {
     is_new: bool,
     pub(crate) rules: Rules,
     /// No good page has come since it is read by these.
-    awaits_page: bool,
+    pub(crate) awaits_page: bool,
     /// It when that page came, and the step of it.
-    then: Option<(Target, usize)>,
+    pub(crate) then: Option<(Target, usize)>,
 }
 
 /// A signal.
@@ -75,11 +75,11 @@ pub(crate) struct Game<'a> {
     pub(crate) asked: Vec<Asked<'a>>,
     to_ask: Vec<&'a Signal>,
     /// The rules of the jobs.
-    rules: Vec<Rules>,
+    pub(crate) rules: Vec<Rules>,
     /// Jobs of which a target has left.
     pub(crate) has_left: Vec<bool>,
     /// When what happens now does, in milliseconds: one thing after another.
-    happens_ms: i64,
+    pub(crate) happens_ms: i64,
     /// The step of the newest page that hid something.
     pub(crate) hidden_step: usize,
     pub(crate) step: usize,
@@ -140,7 +140,7 @@ pub(crate) fn play(history: &History, signals: &[Signal], keeps_all: bool) {
 
 impl<'a> Game<'a> {
     /// When the present step begins.
-    fn at(&self) -> Timestamp {
+    pub(crate) fn at(&self) -> Timestamp {
         Timestamp::from_ms(10_000_000 + self.step as i64 * INTERVAL_MS)
     }
 
@@ -149,7 +149,7 @@ impl<'a> Game<'a> {
         Timestamp::from_ms(self.at().ms() + INTERVAL_MS / 2)
     }
 
-    fn note_pages(&mut self, at: Timestamp) {
+    pub(crate) fn note_pages(&mut self, at: Timestamp) {
         let good = self.targets.iter().filter_map(|one| one.good.as_ref());
         let of_targets = good.map(|(_, page)| page.clone()).collect();
         let oldest_ms = at.ms() - HELD_STEPS as i64 * INTERVAL_MS;
@@ -157,7 +157,7 @@ impl<'a> Game<'a> {
         self.pages.push_back(Pages { at, of_targets });
     }
 
-    fn sides(&mut self) -> [&mut Side; 5] {
+    pub(crate) fn sides(&mut self) -> [&mut Side; 5] {
         let Game {
             tested,
             truth,
@@ -295,54 +295,6 @@ impl<'a> Game<'a> {
                     target.faults.nan[family] = until(steps);
                 }
             }
-        }
-    }
-
-    /// A target, or all of its job, is read by other rules: the truth is what its newest good page yields by them.
-    fn reload(&mut self, (job, uid): (usize, usize), is_of_job: bool, rules: Rules) {
-        if is_of_job {
-            self.rules[job] = rules;
-        }
-        for index in 0..self.targets.len() {
-            let target = &self.targets[index].target;
-            if target.uid != uid && !(is_of_job && target.job == job) {
-                continue;
-            }
-            let uid = target.uid;
-            for side in self.sides() {
-                side.configure(uid, rules);
-            }
-            let before = std::mem::replace(&mut self.targets[index].rules, rules);
-            if rules.differ_from(before) {
-                self.read_otherwise(index);
-            }
-        }
-    }
-
-    fn read_otherwise(&mut self, index: usize) {
-        self.hidden_step = self.step;
-        let scraped = &mut self.targets[index];
-        let (Some((_, page)), Some((then, step))) = (&mut scraped.good, &scraped.then) else {
-            return; // nothing is known of it
-        };
-        scraped.awaits_page = true;
-        *page = page.read_by(scraped.rules, then, *step);
-        let (then, step) = (then.clone(), *step);
-        self.happens_ms += 1;
-        let at = Timestamp::from_ms(self.happens_ms);
-        self.take_true(&then, step, at);
-        self.note_pages(at);
-    }
-
-    /// The page of a target at a step comes to those that know the truth.
-    fn take_true(&mut self, target: &Target, step: usize, at: Timestamp) {
-        for (side, kind) in [
-            (&mut self.truth, Page::True),
-            (&mut self.zeros, Page::Zeros),
-            (&mut self.nan_is_zero, Page::NanIsZero),
-            (&mut self.seen, Page::Seen),
-        ] {
-            side.take(target.uid, &target.page(kind, step), at);
         }
     }
 

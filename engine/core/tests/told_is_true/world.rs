@@ -240,6 +240,8 @@ pub(crate) struct OnPage {
     pub(crate) uid: usize,
     pub(crate) job: usize,
     pub(crate) server: Server,
+    /// Of a gateway.
+    pub(crate) pool: Option<&'static str>,
     /// The page has no sample at all.
     pub(crate) is_empty: bool,
     /// Whether the server has anything of a model.
@@ -269,6 +271,7 @@ impl OnPage {
             uid: target.uid,
             job: target.job,
             server: target.server,
+            pool: target.is_gateway().then_some(target.pool),
             is_empty: target.faults.empty > step,
             has_load,
             hides: of_families(&|family| target.hides(family, step)),
