@@ -165,6 +165,11 @@ impl Query {
         }
     }
 
+    /// Whether comparisons, `and` or `unless` leave something out, wherever they stand.
+    pub fn leaves_out(&self) -> bool {
+        self.plan.leaves_out()
+    }
+
     /// What comparisons, `and` and `unless` in the query compare and combine; `None` where there are none, or where an empty
     /// result would say nothing of them.
     pub fn operands(&self) -> Option<Vec<&Expr>> {

@@ -53,6 +53,23 @@ fn a_comparison_that_leaves_out_what_was_measured_yields_nothing() {
     unknown(&scenario.reported(nowhere), &["never seen"]);
 }
 
+/// A pod with 500 waiting was nothing where `ready` lacked it and the peak of the others was compared.
+#[test]
+fn what_is_left_out_below_a_subquery_is_no_answer() {
+    let mut scenario = Scenario::new();
+    let target = scenario.target("a:1");
+    let [whole, in_part] = ["my_queue", "my_queue and on (pod) ready"]
+        .map(|read| scenario.register(&format!("max_over_time(sum({read})[200ms:100ms]) > 5000")));
+    for _ in 0..5 {
+        scenario.scrape_text(
+            target,
+            "my_queue{pod=\"a\"} 500\nmy_queue{pod=\"b\"} 3\nready{pod=\"b\"} 1\n",
+        );
+    }
+    assert_eq!(scenario.reported(whole), nothing());
+    unknown(&scenario.reported(in_part), &["empty"]);
+}
+
 #[test]
 fn a_comparison_is_held_and_unknown_as_what_it_compares() {
     let mut scenario = Scenario::new();

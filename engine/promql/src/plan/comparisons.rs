@@ -8,7 +8,7 @@ use super::types::ValueType;
 
 impl Expr {
     /// Whether some comparison without `bool`, `and` or `unless` leaves elements out.
-    fn leaves_out(&self) -> bool {
+    pub(crate) fn leaves_out(&self) -> bool {
         let mut found = false;
         self.walk(&mut |expr| found |= is_condition(expr));
         found

@@ -48,7 +48,8 @@ impl SignalQuery {
         let demand = Demand::of(query.plan(), names);
         let not_finite = not_finite::queries(&query);
         let writes_labels = query.plan().writes_labels();
-        let leaves_nothing_out = |part: &Expr| query.part(part).operands().is_none();
+        // Below a subquery, too, where an empty result would say nothing of it.
+        let leaves_nothing_out = |part: &Expr| !query.part(part).leaves_out();
         let filtered = filtered(query.plan())
             .filter(|(part, _)| fallback.is_none() && leaves_nothing_out(part));
         let comparison = match (&filtered, fallback) {
