@@ -41,13 +41,15 @@ async fn a_model_with_a_slash_is_selected_by_a_text_that_kubernetes_takes() {
     let target = TestTarget::with_page(page).await;
     let folder = std::env::temp_dir().join(format!("stillwell-slash-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a temporary folder");
-    let rules = "externalRules:\n- {seriesQuery: 'vllm:num_requests_waiting', name: {as: by_rule}, resources: {namespaced: false}, selector: sanitized, metricsQuery: 'sum(<<.Series>>{<<.LabelMatchers>>})'}\n";
+    let rules = "externalRules:\n- {seriesQuery: 'vllm:num_requests_waiting', name: {as: by_rule}, resources: {namespaced: false}, selector: sanitized, metricsQuery: 'sum(<<.Series>>{<<.LabelMatchers>>})'}\n\
+                 rules:\n- {seriesQuery: 'vllm:num_requests_waiting', name: {as: of_pod}, resources: {overrides: {namespace: {resource: namespace}, pod: {resource: pod}}}, selector: sanitized, metricsQuery: 'sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)'}\n";
     std::fs::write(folder.join("rules.yaml"), rules).expect("a temporary file");
     let expr = "expr: sum by (model_name) (vllm:num_requests_waiting)";
     let text = format!(
-        "global: {{scrape_interval: 20ms}}\nscrape_configs:\n- job_name: vllm\n  static_configs: [{{targets: ['{}']}}]\n\
+        "global: {{scrape_interval: 20ms}}\nscrape_configs:\n- job_name: vllm\n  static_configs: [{{targets: ['{}'], labels: {{namespace: n, pod: p}}}}]\n\
          external_metrics: {{insecure: true, rules_files: [rules.yaml]}}\nsignals:\n\
-         - {{name: sanitized, {expr}, selector: sanitized}}\n- {{name: exact, {expr}}}\n",
+         - {{name: sanitized, {expr}, selector: sanitized}}\n- {{name: exact, {expr}}}\n\
+         - {{name: per_pod, expr: 'sum by (namespace, pod, model_name) (vllm:num_requests_waiting)', selector: sanitized}}\n",
         target.address
     );
     let config_file = folder.join("stillwell.yml");
@@ -103,6 +105,26 @@ async fn a_model_with_a_slash_is_selected_by_a_text_that_kubernetes_takes() {
         let body = body.replace("\\\"", "\"");
         assert_eq!(told, code, "{path}: {body}");
         assert!(body.contains(says), "{path}: {body}");
+    }
+    for pods in ["p", "*"] {
+        for metric in ["of_pod", "per_pod"] {
+            for (model, code, says) in [
+                ("Qwen_Qwen3-32B", 200, "\"value\":\"3\""),
+                ("meta_llama", 503, "stands for 2 values"),
+            ] {
+                let path = format!(
+                    "/apis/custom.metrics.k8s.io/v1beta1/namespaces/n/pods/{pods}/{metric}?metricLabelSelector=model_name%3D{model}"
+                );
+                let (told, _, body) = get(running.addresses[0], &path).await;
+                // Of one object that a signal says nothing of, what there is is told.
+                let (code, says) = match (pods, metric, code) {
+                    ("p", "per_pod", 503) => (404, "seen: "),
+                    _ => (code, says),
+                };
+                assert_eq!(told, code, "{path}: {body}");
+                assert!(body.contains(says), "{path}: {body}");
+            }
+        }
     }
     std::fs::remove_dir_all(&folder).ok();
     running.stop().await;

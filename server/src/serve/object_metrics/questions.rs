@@ -1,19 +1,20 @@
 //! What is said of one object, and of many.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use stillwell_adapters::host::{
     Element, NoNumbers, ObjectList, ObjectMetric, ObjectQuestion, Reading,
 };
-use stillwell_adapters::objects::Kinds;
+use stillwell_adapters::objects::{Kinds, Selector};
 use stillwell_engine::signal::{Policy, SignalId};
 use stillwell_engine::{Reader, Timestamp};
 
 use super::asked::Asked;
 use super::lists::{Found, Lists};
 use crate::rules::{Objects, Rule, managed_name, object_query, shared_query};
-use crate::serve::{not_there, objects};
+use crate::serve::{not_there, objects, sanitized};
 
 /// What many objects say, and the signal of the query, where there is one.
 pub(in crate::serve) type ManyAsked = (Option<SignalId>, Result<ObjectList, NoNumbers>);
@@ -91,6 +92,11 @@ impl ObjectMetrics {
         name: &str,
         now: Timestamp,
     ) -> Result<(SignalId, Reading), String> {
+        let selector = self.meant(found, question)?;
+        let question = &ObjectQuestion {
+            selector: &selector,
+            ..*question
+        };
         let (label, namespace) = (found.label.as_str(), question.namespace);
         let object = (label, Objects::One(name));
         let query = object_query(
@@ -129,6 +135,19 @@ impl ObjectMetrics {
         Ok((id, reading))
     }
 
+    /// What a selector means to a rule that may read values sanitised.
+    fn meant<'q>(
+        &self,
+        found: &Found,
+        question: &ObjectQuestion<'q>,
+    ) -> Result<Cow<'q, Selector>, String> {
+        if !found.rule.sanitized {
+            return Ok(Cow::Borrowed(question.selector));
+        }
+        let series = std::slice::from_ref(&found.rule.series);
+        sanitized::resolve(question.selector, series, &self.reader).map(Cow::Owned)
+    }
+
     /// What a rule's metric says about objects; `None` where no rule makes it of this kind.
     pub(in crate::serve) fn read_many(
         &self,
@@ -137,6 +156,14 @@ impl ObjectMetrics {
         now: Timestamp,
     ) -> Option<ManyAsked> {
         let found = self.find(question)?;
+        let selector = match self.meant(&found, question) {
+            Ok(selector) => selector,
+            Err(why) => return Some((None, Err(NoNumbers::Unknown(why)))),
+        };
+        let question = &ObjectQuestion {
+            selector: &selector,
+            ..*question
+        };
         let label = &found.label;
         let (rule, series, namespace) = (&found.rule, &found.series, question.namespace);
         let query = shared_query(rule, series, namespace, label, question.selector).map_or_else(

@@ -130,6 +130,20 @@ impl Signals for ConfiguredSignals {
         if !spec.allows(namespace) {
             return Some(Err(NoNumbers::Forbidden));
         }
+        let resolved;
+        let question = match spec.sanitized {
+            true => match self.resolve(spec, question.selector) {
+                Ok(meant) => {
+                    resolved = meant;
+                    &ObjectQuestion {
+                        selector: &resolved,
+                        ..*question
+                    }
+                }
+                Err(why) => return Some(Err(NoNumbers::Unknown(why))),
+            },
+            false => question,
+        };
         let asked = not_there::Question {
             query: &spec.expr,
             namespace_label: NAMESPACE,
