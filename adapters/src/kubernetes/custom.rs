@@ -147,7 +147,7 @@ async fn one(host: &dyn Host, asked: &Asked, name: &str) -> Result<Element, Stat
     let (metric, label) = (&asked.metric, asked.kind.label());
     let elements = match reading {
         None => return Err(unknown(host, asked)),
-        Some(Reading::Forbidden) => return Err(asked.forbidden()),
+        Some(Reading::Forbidden) => return Err(asked.forbidden(name)),
         Some(Reading::Unknown(why)) => {
             let selected = asked.selected.beside();
             let what = format!("{metric} of {name}{selected} is unknown: {why}");
@@ -302,10 +302,15 @@ impl Asked {
         format!("{namespace}{}", self.selected.beside())
     }
 
-    fn forbidden(&self) -> Status {
+    /// `name` is that of the object: a Namespace is in none, and is asked for by its name.
+    fn forbidden(&self, name: &str) -> Status {
+        let namespace = match self.kind.is_namespace() {
+            true => name,
+            false => &self.namespace,
+        };
         Status::forbidden(format!(
-            "{} is not for namespace {} (signals[].namespaces)",
-            self.metric, self.namespace
+            "{} is not for namespace {namespace} (signals[].namespaces)",
+            self.metric
         ))
     }
 
@@ -347,7 +352,7 @@ impl Asked {
             NoNumbers::NoneFits(none) => {
                 Status::not_found(format!("{metric}: {}", self.selected.excludes(&none)))
             }
-            NoNumbers::Forbidden => self.forbidden(),
+            NoNumbers::Forbidden => self.forbidden("*"),
         }
     }
 

@@ -33,6 +33,7 @@ signals:
 - {{name: said, expr: sum(queue), labels: {{inference_pool: c}}}}
 - {{name: by_service, expr: 'sum by (service, namespace) (queue)'}}
 - {{name: private, expr: sum by (inference_pool) (queue), namespaces: [team-a]}}
+- {{name: of_namespace, expr: sum by (namespace) (queue), namespaces: [team-a]}}
 "#,
         target.address
     );
@@ -58,6 +59,8 @@ signals:
         (format!("team-a/{pool}/c/said"), "57"),
         ("team-a/services/epp/by_service".to_owned(), "57"),
         (format!("team-a/{pool}/a/private"), "7"),
+        // An HPA asks for the metric of a Namespace so; it is the namespace that may read it.
+        ("team-a/metrics/of_namespace".to_owned(), "57"),
         (format!("team-a/{pool}/a/waiting"), "6"),
         (format!("team-b/{pool}/a/waiting"), "60"),
     ] {
@@ -110,6 +113,11 @@ signals:
         ),
         (
             format!("team-b/{pool}/a/private"),
+            403,
+            "not for namespace team-b",
+        ),
+        (
+            "team-b/metrics/of_namespace".to_owned(),
             403,
             "not for namespace team-b",
         ),

@@ -10,7 +10,7 @@ use stillwell_engine::Timestamp;
 use stillwell_engine::labels::Labels;
 use stillwell_engine::promql::{Answer, EvalOptions, QueryError};
 
-use super::judge::{NAMESPACE, Pins, ask, judge_about, judge_signal};
+use super::judge::{NAMESPACE, Pins, ask, asked_for, judge_about, judge_signal};
 use super::{ConfiguredSignals, describe};
 use crate::serve::objects::told;
 use crate::serve::{askers, for_each, not_there, rules};
@@ -104,7 +104,7 @@ impl Signals for ConfiguredSignals {
         let pinned = self.reader.pinned_if_ready(*id)?;
         let read = |id, pins: &Pins| self.reader.signal_if_ready(id, now, pins);
         let judged = judge_about((question, name), spec, &pinned, |wanted| {
-            judge_signal((spec, *id), question.namespace, wanted, read)
+            judge_signal((spec, *id), asked_for(question, name), wanted, read)
         })?;
         if let Reading::Unknown(_) = judged.reading {
             return None; // whether it is there takes a look at the series
@@ -127,7 +127,8 @@ impl Signals for ConfiguredSignals {
             return Some(list);
         };
         let (namespace, label) = (question.namespace, question.kind.label());
-        if !spec.allows(namespace) {
+        let of_namespaces = question.kind.is_namespace();
+        if !of_namespaces && !spec.allows(namespace) {
             return Some(Err(NoNumbers::Forbidden));
         }
         let resolved;
@@ -153,6 +154,8 @@ impl Signals for ConfiguredSignals {
             holds_conditions: false,
         };
         let selected = |mut list: ObjectList| {
+            list.told
+                .retain(|(name, _)| !of_namespaces || spec.allows(name));
             let elements = list.told.iter().map(|(_, element)| element.clone());
             let mut elements: Vec<Element> = elements.collect();
             let selector = question.selector;

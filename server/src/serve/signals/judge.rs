@@ -89,7 +89,7 @@ impl ConfiguredSignals {
         if let Some((spec, id)) = self.named_for(question) {
             let pinned = self.reader.pinned(*id);
             let mut judged = judge_about((question, name), spec, &pinned, |wanted| {
-                self.judge_configured((spec, *id), namespace, wanted, now)
+                self.judge_configured((spec, *id), asked_for(question, name), wanted, now)
             })?;
             if let Reading::Unknown(_) = &judged.reading {
                 let names = [name.to_owned()];
@@ -255,6 +255,14 @@ pub(super) fn judge_signal(
         by: By::Signal(id),
         configured,
     })
+}
+
+/// The namespace that a question about an object is for: that of a Namespace is its name.
+pub(super) fn asked_for<'q>(question: &ObjectQuestion<'q>, name: &'q str) -> &'q str {
+    match question.kind.is_namespace() {
+        true => name,
+        false => question.namespace,
+    }
 }
 
 /// What a signal says of the object of this name, where `judge` tells what it says to a caller of this selector.
