@@ -97,6 +97,9 @@ pub struct Trigger {
     pub multi: Multi,
 }
 
+/// What an HPA may be told to hold at least.
+const THRESHOLD_MIN: f64 = 0.001;
+
 impl Trigger {
     /// Reads the metadata; the refusal names the key.
     pub fn parse(metadata: &BTreeMap<String, String>) -> Result<Trigger, Refusal> {
@@ -121,8 +124,12 @@ impl Trigger {
                 return Err(Refusal::invalid(THRESHOLD, why));
             }
         };
-        if threshold <= 0.0 {
-            return Err(Refusal::invalid(THRESHOLD, "must be above 0"));
+        // KEDA makes thousandths of it, and of less none (`GetMetricTargetMili` in `pkg/scalers/scaler.go`).
+        if threshold < THRESHOLD_MIN {
+            return Err(Refusal::invalid(
+                THRESHOLD,
+                "must be above 0, and at least 0.001: the API server refuses the HPA that KEDA makes of it",
+            ));
         }
         Ok(Trigger {
             source: source(text(SIGNAL), text(QUERY))?,

@@ -3,7 +3,7 @@
 use stillwell_adapters::objects::{Kind, Kinds};
 use stillwell_engine::nearest::nearest;
 
-use super::resolve::{Meaning, external, has_label, of_objects};
+use super::resolve::{Meaning, external, has_label, of_objects, refused_to};
 use super::schema;
 use super::shapes::METRIC;
 use super::tree::{at, entries, list, quantity, text};
@@ -35,13 +35,19 @@ pub(super) fn check(config: &Config, tree: &Node, scaler: &str, said: &mut Said)
             format!("{scaler}: reads CPU alone, from metrics.k8s.io"),
         );
     }
+    let namespace = text(tree, &["metadata", "namespace"]);
     for (position, metric) in metrics.iter().enumerate() {
         let place = format!("{scaler}: metrics[{position}]");
-        of_metric(config, metric, &place, said);
+        of_metric((config, namespace), metric, &place, said);
     }
 }
 
-fn of_metric(config: &Config, metric: &Node, place: &str, said: &mut Said) {
+fn of_metric(
+    (config, namespace): (&Config, Option<&str>),
+    metric: &Node,
+    place: &str,
+    said: &mut Said,
+) {
     let before = said.errors();
     let kind = text(metric, &["type"]).unwrap_or("");
     if !TYPES.contains(&kind) {
@@ -81,7 +87,7 @@ fn of_metric(config: &Config, metric: &Node, place: &str, said: &mut Said) {
                 None => format!("{what} of metrics.k8s.io, and not this server"),
             })
         }
-        _ => named(config, kind, source, place, said),
+        _ => named((config, namespace), kind, source, place, said),
     };
     if let Some(reads) = reads
         && said.errors() == before
@@ -99,7 +105,7 @@ fn key_of(kind: &str) -> String {
 
 /// What a metric that has a name reads; `None` where an error says why it reads nothing.
 fn named(
-    config: &Config,
+    (config, namespace): (&Config, Option<&str>),
     kind: &str,
     source: &Node,
     place: &str,
@@ -134,6 +140,13 @@ fn named(
     match meaning {
         Meaning::Signal(signal) => {
             of_signal(signal, source, object.as_deref(), place, said);
+            let asked_for = match object.as_deref().is_some_and(Kind::is_namespace) {
+                true => text(source, &["describedObject", "name"]),
+                false => namespace,
+            };
+            if let Some(why) = refused_to(signal, asked_for) {
+                said.error(line, format!("{place}: {why}"));
+            }
             Some(format!("signal {:?}", signal.name))
         }
         Meaning::Answers(what) => Some(format!("{name}: {what}")),

@@ -7,8 +7,8 @@ use stillwell_adapters::keda::{REMEDY, Source, Trigger};
 use stillwell_adapters::multi::Multi;
 use stillwell_engine::nearest::nearest;
 
-use super::prometheus::{self, several};
-use super::resolve::{Meaning, external};
+use super::prometheus::{self, FLAGS, several};
+use super::resolve::{Meaning, external, refused_to};
 use super::shapes::{TRIGGER, TRIGGER_KEYS};
 use super::tree::{at, entries, list, on_one_line, text};
 use super::{Said, objects, schema};
@@ -46,7 +46,10 @@ pub(super) fn check(config: &Config, tree: &Node, scaler: &str, said: &mut Said)
             "prometheus" => metadata_of(trigger, &place, said).and_then(|metadata| {
                 prometheus::check(trigger, metadata, &place, has_formula, said)
             }),
-            "external" | "external-push" => of_external(config, trigger, &place, said),
+            "external" | "external-push" => {
+                let namespace = text(tree, &["metadata", "namespace"]);
+                of_external((config, namespace), trigger, &place, said)
+            }
             "" => {
                 said.error(trigger.line, format!("{place}: type is missing"));
                 None
@@ -107,11 +110,36 @@ fn metadata_of<'n>(trigger: &'n Node, place: &str, said: &mut Said) -> Option<&'
     metadata
 }
 
-fn of_external(config: &Config, trigger: &Node, place: &str, said: &mut Said) -> Option<String> {
+fn of_external(
+    (config, namespace): (&Config, Option<&str>),
+    trigger: &Node,
+    place: &str,
+    said: &mut Said,
+) -> Option<String> {
     let metadata = metadata_of(trigger, place, said)?;
     let address = text(metadata, &["scalerAddress"]).unwrap_or("");
     if address.is_empty() {
         said.error(metadata.line, format!("{place}: scalerAddress is missing"));
+    }
+    if let Some((scheme, rest)) = address.split_once("://")
+        && matches!(scheme, "http" | "https")
+    {
+        let line = at(metadata, &["scalerAddress"]).map_or(metadata.line, |node| node.line);
+        let why = format!(
+            "scalerAddress {address} is asked by gRPC, whose addresses have no scheme: write {rest}"
+        );
+        said.error(line, format!("{place}: {why}"));
+    }
+    for key in ["enableTLS", "unsafeSsl"] {
+        if let Some(flag) =
+            text(metadata, &[key]).filter(|flag| !flag.is_empty() && !FLAGS.contains(flag))
+        {
+            let line = at(metadata, &[key]).map_or(metadata.line, |node| node.line);
+            said.error(
+                line,
+                format!("{place}: {key}: {flag:?} is not true or false"),
+            );
+        }
     }
     let mut keys: BTreeMap<String, String> = BTreeMap::new();
     for entry in entries(metadata) {
@@ -153,6 +181,9 @@ fn of_external(config: &Config, trigger: &Node, place: &str, said: &mut Said) ->
     let line = at(metadata, &["signal"]).map_or(metadata.line, |node| node.line);
     match external(config, name) {
         Meaning::Signal(signal) => {
+            if let Some(why) = refused_to(signal, namespace) {
+                said.error(line, format!("{place}: {why}"));
+            }
             if read.multi == Multi::Error
                 && signal.for_each.is_empty()
                 && let Some(why) = several(&signal.expr)

@@ -41,7 +41,7 @@ pub(super) const KEYS: [&str; 24] = [
 ];
 
 /// What Go reads as a flag (`strconv.ParseBool`).
-const FLAGS: [&str; 12] = [
+pub(super) const FLAGS: [&str; 12] = [
     "true", "false", "1", "0", "t", "f", "T", "F", "TRUE", "FALSE", "True", "False",
 ];
 
@@ -84,6 +84,10 @@ pub(super) fn check(
             let why = unknown_key(key, KEYS.into_iter());
             said.warn(entry.line, format!("{place}: {why}; KEDA passes it over"));
         }
+    }
+    if let Some(tenant) = at(metadata, &["cortexOrgID"]) {
+        let why = "cortexOrgID is passed over since KEDA 2.15: write customHeaders: \"X-Scope-OrgID=...\"";
+        said.warn(tenant.line, format!("{place}: {why}"));
     }
     for key in ["serverAddress", "query", "threshold"] {
         if text(metadata, &[key]).unwrap_or("").is_empty() {

@@ -20,6 +20,16 @@ pub(super) enum Meaning<'c> {
     Nothing(String),
 }
 
+/// Why a signal is told to nobody of a namespace, where one is said.
+pub(super) fn refused_to(signal: &SignalSpec, namespace: Option<&str>) -> Option<String> {
+    let namespace = namespace.filter(|one| !signal.allows(one))?;
+    Some(format!(
+        "signal {:?} is told in {} alone (signals[].namespaces), and this asks in {namespace}",
+        signal.name,
+        signal.namespaces.join(", ")
+    ))
+}
+
 /// Of an external metric.
 pub(super) fn external<'c>(config: &'c Config, name: &str) -> Meaning<'c> {
     if let Some(signal) = signal(config, name) {

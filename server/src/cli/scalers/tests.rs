@@ -4,14 +4,18 @@ use super::*;
 
 fn config() -> Config {
     let text = "signals:\n- {name: igw_queue_depth, expr: sum(q)}\n- {name: by_pool, expr: 'sum by (pool) (q{zone=\"z\"})'}\n\
-                - {name: each, expr: 'sum by (model) (q)', for_each: [model]}\n";
+                - {name: each, expr: 'sum by (model) (q)', for_each: [model]}\n\
+                - {name: private, expr: sum(q), namespaces: [a, b]}\n";
     crate::config::load(text).0.expect("valid")
 }
 
 fn said(text: &str) -> Vec<String> {
     let found = of_manifest(&config(), text).expect("YAML");
     let shown = found.iter().map(|one| {
-        format!("{}: {one}", one.line).replace("HorizontalPodAutoscaler default/h: ", "")
+        format!("{}: {one}", one.line)
+            .replace("HorizontalPodAutoscaler default/h: ", "")
+            .replace("HorizontalPodAutoscaler b/h: ", "")
+            .replace("HorizontalPodAutoscaler c/h: ", "")
     });
     shown
         .map(|one| one.replace("ScaledObject default/s: ", ""))
@@ -44,6 +48,14 @@ fn each_metric_of_an_hpa_is_told_or_refused() {
         (
             external("{name: IGW_queue_depth}", OK),
             "5: metrics[0]: reads signal \"igw_queue_depth\"",
+        ),
+        (
+            external("{name: private}", OK).replace("{name: h}", "{name: h, namespace: b}"),
+            "5: metrics[0]: reads signal \"private\"",
+        ),
+        (
+            external("{name: private}", OK).replace("{name: h}", "{name: h, namespace: c}"),
+            "5: error: metrics[0]: signal \"private\" is told in a, b alone (signals[].namespaces), and this asks in c",
         ),
         (
             external("{name: igw_queue_dept}", OK),
@@ -189,7 +201,28 @@ fn each_trigger_is_told_or_refused() {
                 "external",
                 "{scalerAddress: 's:9091', signal: by_pool, threshold: '0'}",
             ),
-            "5: error: triggers[0]: threshold: must be above 0",
+            "5: error: triggers[0]: threshold: must be above 0, and at least 0.001: the API server refuses the HPA that KEDA makes of it",
+        ),
+        (
+            keda(
+                "external-push",
+                "{scalerAddress: 's:9091', signal: by_pool, threshold: '0.0004'}",
+            ),
+            "5: error: triggers[0]: threshold: must be above 0, and at least 0.001: the API server refuses the HPA that KEDA makes of it",
+        ),
+        (
+            keda(
+                "external",
+                "{scalerAddress: 'http://s:9091', signal: by_pool, threshold: '1'}",
+            ),
+            "5: error: triggers[0]: scalerAddress http://s:9091 is asked by gRPC, whose addresses have no scheme: write s:9091",
+        ),
+        (
+            keda(
+                "external",
+                "{scalerAddress: 's:9091', signal: by_pool, threshold: '1', enableTLS: maybe}",
+            ),
+            "5: error: triggers[0]: enableTLS: \"maybe\" is not true or false",
         ),
         (
             keda("external", "{scalerAddress: 'other:1', hosts: a}"),
