@@ -110,17 +110,8 @@ fn metadata_of<'n>(trigger: &'n Node, place: &str, said: &mut Said) -> Option<&'
     metadata
 }
 
-fn of_external(
-    (config, namespace): (&Config, Option<&str>),
-    trigger: &Node,
-    place: &str,
-    said: &mut Said,
-) -> Option<String> {
-    let metadata = metadata_of(trigger, place, said)?;
-    let address = text(metadata, &["scalerAddress"]).unwrap_or("");
-    if address.is_empty() {
-        said.error(metadata.line, format!("{place}: scalerAddress is missing"));
-    }
+/// What the keys say by which KEDA connects.
+fn connection(metadata: &Node, address: &str, place: &str, said: &mut Said) {
     if let Some((scheme, rest)) = address.split_once("://")
         && matches!(scheme, "http" | "https")
     {
@@ -141,6 +132,20 @@ fn of_external(
             );
         }
     }
+}
+
+fn of_external(
+    (config, namespace): (&Config, Option<&str>),
+    trigger: &Node,
+    place: &str,
+    said: &mut Said,
+) -> Option<String> {
+    let metadata = metadata_of(trigger, place, said)?;
+    let address = text(metadata, &["scalerAddress"]).unwrap_or("");
+    if address.is_empty() {
+        said.error(metadata.line, format!("{place}: scalerAddress is missing"));
+    }
+    connection(metadata, address, place, said);
     let mut keys: BTreeMap<String, String> = BTreeMap::new();
     for entry in entries(metadata) {
         if let Kind::Scalar { text, .. } = &entry.value.kind {
@@ -179,12 +184,22 @@ fn of_external(
         Source::Signal(name) => name,
     };
     let line = at(metadata, &["signal"]).map_or(metadata.line, |node| node.line);
+    by_name((config, namespace), (name, read.multi), (place, line), said)
+}
+
+/// What a trigger reads that names a metric.
+fn by_name(
+    (config, namespace): (&Config, Option<&str>),
+    (name, multi): (&str, Multi),
+    (place, line): (&str, usize),
+    said: &mut Said,
+) -> Option<String> {
     match external(config, name) {
         Meaning::Signal(signal) => {
             if let Some(why) = refused_to(signal, namespace) {
                 said.error(line, format!("{place}: {why}"));
             }
-            if read.multi == Multi::Error
+            if multi == Multi::Error
                 && signal.for_each.is_empty()
                 && let Some(why) = several(&signal.expr)
             {

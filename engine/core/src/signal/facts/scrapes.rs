@@ -56,12 +56,7 @@ impl Facts {
             facts.left.clear(); // by other rules: nothing has left
         }
         let (left, of_sources) = facts.take_left();
-        let has = |metric: &str| facts.metrics.get(metric).copied().unwrap_or(0);
-        let mut gone = left.iter().filter(|(metric, _)| has(metric) == 0);
-        // A process that has restarted and shows a counter shows one that fell; of a page of several others may go on.
-        let are_gone = !says_start
-            && gone.any(|(metric, _)| Names::is_counter(metric))
-            && !facts.metrics.keys().any(|metric| Names::is_counter(metric));
+        let are_gone = !says_start && facts.counters_are_gone(&left);
         let metrics: Vec<Box<str>> = left.into_iter().map(|(metric, _)| metric).collect();
         // The next page that has a sample tells by its start time whether this one was of the same process.
         let tells_later = facts.is_empty && facts.starts.only().is_some();
@@ -203,6 +198,15 @@ impl TargetFacts {
     ) -> bool {
         let fell = || counters.fell && !counters.rose && !self.starts.are_several();
         self.starts.is_other(value).unwrap_or_else(fell)
+    }
+
+    /// Whether there were counters among what has left, and there are none. A process that has restarted and shows a counter shows
+    /// one that fell; of a page of several others may go on.
+    fn counters_are_gone(&self, left: &[(Box<str>, u32)]) -> bool {
+        let has = |metric: &str| self.metrics.get(metric).copied().unwrap_or(0) > 0;
+        let mut gone = left.iter().filter(|(metric, _)| !has(metric));
+        gone.any(|(metric, _)| Names::is_counter(metric))
+            && !self.metrics.keys().any(|metric| Names::is_counter(metric))
     }
 
     /// Whether neither a start time nor a counter of the page says that its process is the one of the page before.
