@@ -67,6 +67,11 @@ pub fn reply_encoded(
     response
 }
 
+/// Whether the headers of a request ask for a compressed answer.
+pub(crate) fn is_packed(request: &HeaderMap) -> bool {
+    Encoding::asked_for(request).is_some()
+}
+
 /// How a body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Encoding {

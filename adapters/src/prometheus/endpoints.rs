@@ -1,6 +1,6 @@
 //! Which code answers which path below `/api/v1`.
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request, Response, StatusCode};
 
 use super::request_form::read_form;
@@ -9,7 +9,7 @@ use crate::api_error::ApiError;
 use crate::form::{Form, decode};
 use crate::host::Host;
 use crate::pool::{Kind, Within};
-use crate::reply::{JSON, not_allowed, reply, reply_encoded};
+use crate::reply::{JSON, is_packed, not_allowed, reply, reply_bytes, reply_encoded};
 
 /// This API in OpenAPI's terms, for people and generators.
 const OPENAPI: &str = include_str!("openapi.yaml");
@@ -71,15 +71,17 @@ pub(super) async fn answer(host: &dyn Host, request: Request<Body>) -> Response<
     }
 }
 
-/// A large answer is compressed where queries run: of 30 MB that takes a second, and the threads that answer scalers are two.
+/// A large answer is compressed where queries run: of 30 MB that takes a second, and the threads that answer scalers are two. Where
+/// there is no room it is sent as it is.
 async fn packed(host: &dyn Host, body: String, headers: HeaderMap) -> Response<Body> {
-    if body.len() < PACKED_ASIDE_BYTES {
+    if body.len() < PACKED_ASIDE_BYTES || !is_packed(&headers) {
         return reply_encoded(StatusCode::OK, JSON, body, &headers);
     }
-    let timeout_ms = host.query_settings().timeout_ms;
+    let body = Bytes::from(body);
+    let (plain, timeout_ms) = (body.clone(), host.query_settings().timeout_ms);
     let pack = move |_: &Within| Ok(reply_encoded(StatusCode::OK, JSON, body, &headers));
     let packed = host.queries().run(Kind::Query, timeout_ms, pack).await;
-    packed.unwrap_or_else(|error| ApiError::from(error).into_response())
+    packed.unwrap_or_else(|_| reply_bytes(StatusCode::OK, JSON, plain))
 }
 
 /// The answer to a method that these paths do not take, or that says it all; `None` where the path answers.

@@ -2,6 +2,7 @@
 //! so that what was seen before a restart or an outage is known when it matters.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::Mutex;
 use stillwell_adapters::ClientAddress;
@@ -20,12 +21,15 @@ const OBJECT_QUERIES_MAX: usize = 1_500;
 
 /// One that was asked about within this time is asked about again.
 const NEEDED_MS: i64 = 60_000;
+const QUERY_SHOWN_BYTES: usize = 200;
 
 /// The queries asked about.
 pub(super) struct AdhocSignals {
     entries: Mutex<Vec<Entry>>,
     policy: Policy,
     max: usize,
+    /// When it was last told that there are too many.
+    warned_ms: AtomicI64,
 }
 
 /// One of them.
@@ -50,6 +54,7 @@ impl AdhocSignals {
                 ..Policy::default()
             },
             max: QUERIES_MAX,
+            warned_ms: AtomicI64::new(0),
         }
     }
 
@@ -59,6 +64,7 @@ impl AdhocSignals {
             entries: Mutex::default(),
             policy: Policy::default(),
             max: QUERIES_MAX,
+            warned_ms: AtomicI64::new(0),
         }
     }
 
@@ -132,10 +138,14 @@ impl AdhocSignals {
         Ok(id)
     }
 
-    /// One that is asked about again begins anew each time: what was true before a change of a gateway is not known of it.
+    /// One that is asked about again begins anew each time: what was true before a change of a gateway is not known of it. Told once
+    /// a minute.
     fn warn_of(&self, displaced: &Entry, now: Timestamp) {
-        if now.since_ms(displaced.last) < NEEDED_MS {
-            let (query, max) = (displaced.query.as_str(), self.max);
+        let warned = Timestamp::from_ms(self.warned_ms.load(Ordering::Relaxed));
+        if now.since_ms(displaced.last) < NEEDED_MS && now.since_ms(warned) >= NEEDED_MS {
+            self.warned_ms.store(now.ms(), Ordering::Relaxed);
+            let query = &displaced.query[..displaced.query.floor_char_boundary(QUERY_SHOWN_BYTES)];
+            let max = self.max;
             warn!(
                 query,
                 "a query that was asked about within the last minute made room for another: {max} are kept; a signal in the \

@@ -64,7 +64,11 @@ impl Grace {
     ) -> Grace {
         let (name, kind) = change;
         let continued = before.filter(|grace| grace.runs(at_ms, grace_ms));
+        // One that is told late, as of a time before, ends no grace sooner.
         let first_ms = continued.as_ref().map_or(at_ms, |grace| grace.first_ms);
+        let start_ms = continued
+            .as_ref()
+            .map_or(at_ms, |grace| grace.start_ms.max(at_ms));
         let mut floors = continued.map(|grace| grace.floors).unwrap_or_default();
         let oldest_ms = at_ms.saturating_sub(CRASH_LOOP_GRACES.saturating_mul(grace_ms));
         floors.retain(|_, of_group| {
@@ -102,7 +106,7 @@ impl Grace {
             ChangeKind::LeadershipMoved => format!("leadership moved, as {name} says"),
         };
         Grace {
-            start_ms: at_ms,
+            start_ms,
             first_ms,
             floors,
             why,
@@ -316,6 +320,15 @@ mod tests {
     fn floor(grace: &Grace, now_ms: i64) -> Option<f64> {
         let floors = grace.floors(now_ms, GRACE_MS, false);
         floors.map(|(_, floor)| floor.value).reduce(f64::max)
+    }
+
+    /// A target that a job's first list did not have left as of our start, and whoever was in a grace was told 0 at once.
+    #[test]
+    fn a_change_that_is_told_late_ends_no_grace() {
+        let grace = started(None, 12.0, 589_000, 590_000);
+        let late = started(Some(grace), 12.0, 589_000, 531_000);
+        assert_eq!((late.first_ms, late.start_ms), (590_000, 590_000));
+        assert!(late.runs(640_000, GRACE_MS));
     }
 
     #[test]

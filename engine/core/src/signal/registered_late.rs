@@ -3,19 +3,22 @@
 //! What nobody configured is registered when somebody asks, and again where it had to make room for others, or where nobody had
 //! asked for a while. *After a failover 0 was told to an HPA, whose query 500 others had displaced since it was told 12.*
 
-use super::facts::{ChangeKind, RecentChange};
+use super::facts::{ChangeKind, RecentChange, TargetFacts};
 use super::registry::{SignalRegistry, concerns};
-use super::scope;
+use super::scope::{self, Shared};
 use super::signal::Signal;
 
 impl SignalRegistry {
-    /// Starts the graces that it would be in, had it been registered before. It takes a look at all targets.
+    /// Starts the graces that it would be in, had it been registered before. It takes a look at all targets, and
+    /// one at all groups for each selector.
     pub(super) fn start_recent_graces(&self, signal: &mut Signal) {
         let since_ms = self.now_ms.saturating_sub(signal.policy.restart_grace_ms);
-        let changes = self.facts.changes_since(since_ms);
-        let mut changes: Vec<RecentChange<'_>> = changes
-            .filter(|change| self.is_one_for(signal, change))
-            .collect();
+        let mut changes: Vec<RecentChange<'_>> = {
+            let (signal, mut shared) = (&*signal, Shared::default());
+            let changes = self.facts.changes_since(since_ms);
+            let for_it = changes.filter(|change| self.is_one_for(signal, change, &mut shared));
+            for_it.collect()
+        };
         changes.sort_by_key(|change| change.at_ms);
         for change in &changes {
             signal.start_grace(&change.target.name, change.kind, change.at_ms);
@@ -26,23 +29,32 @@ impl SignalRegistry {
         signal.require_floor();
     }
 
-    fn is_one_for(&self, signal: &Signal, change: &RecentChange<'_>) -> bool {
-        let is_seen = match change.id {
-            Some(id) => signal.scope.shows(id),
-            None => self.was_seen(signal, change),
-        };
-        is_seen && concerns(change.kind, &signal.query, &self.names)
+    fn is_one_for<'a>(
+        &'a self,
+        signal: &'a Signal,
+        change: &RecentChange<'_>,
+        shared: &mut Shared<'a>,
+    ) -> bool {
+        concerns(change.kind, &signal.query, &self.names)
+            && match change.id {
+                Some(id) => signal.scope.shows(id),
+                None => self.was_seen(signal, change.target, shared),
+            }
     }
 
     /// Whether a target that left would be in the signal's scope.
-    fn was_seen(&self, signal: &Signal, change: &RecentChange<'_>) -> bool {
+    fn was_seen<'a>(
+        &'a self,
+        signal: &'a Signal,
+        target: &TargetFacts,
+        shared: &mut Shared<'a>,
+    ) -> bool {
         let (facts, names) = (&self.facts, &self.names);
-        let target = change.target;
         let mut selectors = signal.query.selectors.iter();
         scope::is_of_allowed_job(&signal.policy, target)
             && selectors.any(|selector| {
-                let mut groups = scope::exposing(facts, names, selector);
-                groups.any(|(group, _)| group == target.group)
+                let groups = shared.exposing_groups(facts, names, selector);
+                groups.contains(target.group.as_str())
                     && scope::contradiction(target, names, selector, &[]).is_none()
             })
     }

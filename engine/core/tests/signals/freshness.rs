@@ -135,6 +135,8 @@ fn a_new_process_covers_a_window_from_its_start() {
         (500, 0, false, false, "tokens_total", false),
         // Servers of several processes tell no start: it came to known ones, and gave its first page before it was ready.
         (60_000, 60_000, true, false, "tokens_total", true),
+        // It was there before under other labels.
+        (60_000, 60_000, true, false, "tokens_total{}", false),
         // A collector that has just started tells of pods that have counted for hours.
         (500, 0, false, true, "tokens_total{pod=\"p\"}", false),
         // The label is the process' own word.
@@ -151,6 +153,15 @@ fn a_new_process_covers_a_window_from_its_start() {
         let name_of = |series: &'static str| series.split('{').next().unwrap_or(series);
         let rate = scenario.register(&format!("sum(rate({}[100s]))", name_of(series)));
         let old = scenario.target("a:1");
+        let gone = "10.0.0.1:8000";
+        let before = scenario.target_with(TargetSpec {
+            labels: Labels::from_pairs([("job", "other"), ("instance", gone)]),
+            interval_ms: INTERVAL_MS as u64,
+            address: gone.to_owned(),
+            ..TargetSpec::default()
+        });
+        scenario.take(before, "other 1\n");
+        scenario.remove(before);
         let page = |start_s: f64, tokens: i64| {
             format!("process_start_time_seconds {start_s}\n{series} {tokens}\n")
         };
@@ -163,6 +174,11 @@ fn a_new_process_covers_a_window_from_its_start() {
             labels: Labels::from_pairs([("job", "epp"), ("instance", "b:1")]),
             interval_ms: INTERVAL_MS as u64,
             not_ready,
+            address: match series {
+                "tokens_total{}" => gone,
+                _ => "10.0.0.2:8000",
+            }
+            .to_owned(),
             ..TargetSpec::default()
         });
         let mut waiting_ms = 0;

@@ -4,7 +4,7 @@ use stillwell_engine::labels::{Labels, RelabelAction, RelabelRule, RelabelSpec};
 use stillwell_engine::promql::{EvalOptions, Features, Query, Value};
 use stillwell_engine::{Retain, TargetSpec};
 
-use crate::scenario::{INTERVAL_MS, Scenario, held, unknown, value};
+use crate::scenario::{INTERVAL_MS, Reported, Scenario, held, unknown, value};
 use crate::servers::restarted;
 
 const PAGE: &str = "process_start_time_seconds 1000\nmy_queue{model_name=\"m\"} 7\n\
@@ -107,6 +107,39 @@ fn what_a_page_showed_stays_until_the_next_page_or_a_failed_scrape() {
         let reports = ["up", "scrape_sample_limit", "scrape_timeout_seconds"];
         assert_eq!(reports.map(|name| scenario.count(name)), [1, 0, 0]);
     }
+}
+
+/// After a reload to a shorter interval the first page seemed to come after a gap, and rates were unknown for their window.
+#[test]
+fn a_page_that_was_due_by_the_interval_of_before_ends_no_gap() {
+    let mut scenario = Scenario::new();
+    let rate = scenario.register("sum(rate(my_total[10s]))");
+    let target = scenario.target_with(spec());
+    for count in 0..200 {
+        scenario.take(
+            target,
+            &format!("process_start_time_seconds 1000\nmy_total {count}\n"),
+        );
+    }
+    let slow = TargetSpec {
+        interval_ms: 50 * INTERVAL_MS as u64,
+        ..spec()
+    };
+    scenario.configure(target, slow);
+    for count in [250, 300] {
+        scenario.now_ms += 49 * INTERVAL_MS;
+        scenario.take(
+            target,
+            &format!("process_start_time_seconds 1000\nmy_total {count}\n"),
+        );
+    }
+    scenario.configure(target, spec());
+    scenario.now_ms += 49 * INTERVAL_MS;
+    scenario.take(target, "process_start_time_seconds 1000\nmy_total 350\n");
+    let Reported::Value(told) = scenario.reported(rate) else {
+        panic!("{:?}", scenario.reported(rate));
+    };
+    assert!((9.0..11.0).contains(&told[0]), "{told:?}");
 }
 
 /// Until the next page it is not known what the rules of now make of it; then all is told, also where its series are the same.

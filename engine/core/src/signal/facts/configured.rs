@@ -41,6 +41,7 @@ impl Facts {
             || is_found_again
             || is_waited_otherwise
             || facts.not_ready != new.not_ready;
+        facts.interval_before_ms = facts.interval_before_ms.max(facts.interval_ms);
         (facts.interval_ms, facts.retain, facts.may_replace) =
             (new.interval_ms, new.retain, new.may_replace);
         facts.reading = new.reading;

@@ -12,6 +12,9 @@ impl Facts {
             added_ms: now_ms,
             ..TargetFacts::new(spec)
         };
+        // Of another that was there under other labels it is not known what it has done. Only of one that is not ready it matters.
+        let may_be_new =
+            spec.not_ready && !spec.address.is_empty() && !self.knows_address(&spec.address);
         let group = self.groups.entry(facts.group.clone()).or_default();
         group.targets += 1;
         group.empty_since_ms = None;
@@ -21,7 +24,7 @@ impl Facts {
         let is_known = |since_ms: i64| now_ms.saturating_sub(since_ms) > facts.first_page_wait_ms();
         let facts = TargetFacts {
             values_version: group.values_version,
-            joined_ms: group.first_good_ms.is_some_and(is_known).then_some(now_ms),
+            joined_ms: (may_be_new && group.first_good_ms.is_some_and(is_known)).then_some(now_ms),
             ..facts
         };
         if self.targets.len() <= id.index() {

@@ -134,8 +134,12 @@ impl Facts {
 impl TargetFacts {
     /// Records a successful scrape. Returns how many changes it makes by which scopes may change.
     fn record_success(&mut self, at_ms: i64) -> u64 {
+        // The first page after a reload was due by the interval of before.
+        let interval_ms = self
+            .interval_ms
+            .max(std::mem::take(&mut self.interval_before_ms));
         if let Some(before_ms) = self.last_good_ms
-            && at_ms - before_ms > 2 * self.interval_ms
+            && at_ms - before_ms > 2 * interval_ms
         {
             if self.gaps.len() == GAPS_MAX {
                 self.gaps.pop_front();

@@ -127,7 +127,7 @@ impl Facts {
         }
     }
 
-    /// Whether a series contributes to the facts that [`Facts::forget_process`] removes.
+    /// Whether a series contributes to the facts that [`Facts::forget`] removes.
     pub(crate) fn says_what_was_forgotten(
         &self,
         metric: &str,
@@ -136,7 +136,7 @@ impl Facts {
         self.read_metrics.contains_key(metric) || POOL_LABELS.iter().any(|label| has_label(label))
     }
 
-    /// Adds the facts that [`Facts::forget_process`] removed, from a series that stayed on the page.
+    /// Adds the facts that [`Facts::forget`] removed, from a series that stayed on the page.
     pub(crate) fn learn_again(&mut self, id: TargetId, labels: &Labels) {
         if let Some(metric) = labels.metric_name() {
             self.note_shown(id, metric);

@@ -28,6 +28,8 @@ pub(crate) struct TargetFacts {
     pub(crate) labels: Labels,
     pub(crate) group: String,
     pub(crate) interval_ms: i64,
+    /// The longest that it had since its last good page; 0 where it has had no other.
+    pub(super) interval_before_ms: i64,
     pub(crate) retain: Retain,
     /// Discovery says that it is not ready to serve.
     pub(crate) not_ready: bool,
@@ -140,6 +142,7 @@ impl TargetFacts {
             labels: labels.clone(),
             group: group_of(labels),
             interval_ms: interval_ms.clamp(1, INTERVAL_MS_MAX),
+            interval_before_ms: 0,
             retain: spec.retain,
             not_ready: spec.not_ready,
             never_ready: spec.not_ready,
