@@ -142,6 +142,15 @@ impl Reader {
         Some(explanation)
     }
 
+    /// Whether whoever reads a signal next evaluates it first, for the same test.
+    #[doc(hidden)]
+    pub fn is_outdated(&self, id: SignalId) -> bool {
+        self.registry
+            .read()
+            .signal(id)
+            .is_some_and(|signal| signal.outdated)
+    }
+
     /// For the test that compares the two: the result of a signal's program for the newest page (`None` if it has none, or
     /// it could not answer), and that of evaluation from the plan.
     #[doc(hidden)]
