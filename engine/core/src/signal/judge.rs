@@ -100,12 +100,11 @@ fn unseen<'a>(
     query: &'a SignalQuery,
 ) -> Option<Unseen<'a>> {
     scope.never_seen.first()?;
-    // One of another group that is known is none that this selector may find its series on.
-    let counting = || {
-        let ids = scope.counting.iter();
-        ids.filter_map(|&id| assessment.facts.target(id))
-    };
-    if let Some(target) = counting().find(|one| one.last.is_none() || is_to_be_read(one)) {
+    let waits = assessment
+        .facts
+        .listed()
+        .find(|(_, target)| target.last.is_none() || is_to_be_read(target));
+    if let Some((_, target)) = waits {
         return Some(Unseen::Target(target));
     }
     let is_seen = |index: usize| Some(!scope.never_seen.contains(&index));
@@ -116,7 +115,11 @@ fn unseen<'a>(
     };
     let unseen = scope.never_seen.iter().map(|&at| &query.selectors[at]);
     let missing = unseen.into_iter().find(|one| !is_replaced(one))?;
-    let unreachable = counting().find(|target| target.is_unknown());
+    let unreachable = scope
+        .counting
+        .iter()
+        .filter_map(|&id| assessment.facts.target(id))
+        .find(|target| target.is_unknown());
     Some(match unreachable {
         Some(target) => Unseen::Target(target),
         None => Unseen::Metric(missing),

@@ -170,29 +170,6 @@ fn an_or_excuses_a_name_that_was_never_seen_within_it_and_nothing_else() {
     }
 }
 
-/// Each new pod of a known job that has none of what is read made an `or` with a name that nobody has unknown until its first scrape.
-#[test]
-fn a_new_target_of_a_known_job_leaves_an_or_with_a_name_of_nobody_as_it_is() {
-    let mut scenario = Scenario::new();
-    let signal = scenario.register("sum(a) or sum(d)");
-    let target = scenario.target_of("x", "x:1", &[]);
-    let other = scenario.target_of("other", "other:1", &[]);
-    for _ in 0..100 {
-        scenario.take(other, "other 1\n");
-        scenario.take(target, "a 5\n");
-    }
-    assert_eq!(scenario.reported(signal), value(5.0));
-    scenario.target_of("other", "other:2", &[]);
-    scenario.scrape_text(target, "a 6\n");
-    assert_eq!(scenario.reported(signal), value(6.0));
-    // One that may have it is waited for.
-    let own = scenario.target_of("x", "x:2", &[]);
-    scenario.scrape_text(target, "a 6\n");
-    unknown(&scenario.reported(signal), &["first scrape", "x:2"]);
-    scenario.take(own, "a 2\n");
-    assert_eq!(scenario.reported(signal), value(8.0));
-}
-
 /// A queue was lost, and a constant within the `or` hid what stood beside it: 0 was told of 30.
 #[test]
 fn what_a_constant_hides_is_not_told_for_what_is_lost() {
