@@ -30,8 +30,8 @@ pub use pace::{Level, Pace};
 pub use refusal::Refusal;
 pub use service::{ExternalScaler, MESSAGE_BYTES_MAX};
 pub use trigger::{
-    KEYS_MAX, LATCH_MS_DEFAULT, NAME_BYTES_MAX, QUERY_BYTES_MAX, REMEDY, Source, Trigger,
-    check_query, go_duration_ms,
+    KEYS_MAX, LATCH_MS_DEFAULT, NAME_BYTES_MAX, QUERY_BYTES_MAX, REMEDY, Source, THRESHOLD_MIN,
+    THRESHOLD_TOO_SMALL, Trigger, check_query, go_duration_ms,
 };
 
 /// Who asks.

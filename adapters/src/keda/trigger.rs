@@ -97,8 +97,11 @@ pub struct Trigger {
     pub multi: Multi,
 }
 
-/// What an HPA may be told to hold at least.
-const THRESHOLD_MIN: f64 = 0.001;
+/// The least that KEDA makes a target of: it takes thousandths (`GetMetricTargetMili` in `pkg/scalers/scaler.go`).
+pub const THRESHOLD_MIN: f64 = 0.001;
+/// Said of a smaller one.
+pub const THRESHOLD_TOO_SMALL: &str =
+    "must be above 0, and at least 0.001: the API server refuses the HPA that KEDA makes of it";
 
 impl Trigger {
     /// Reads the metadata; the refusal names the key.
@@ -124,12 +127,8 @@ impl Trigger {
                 return Err(Refusal::invalid(THRESHOLD, why));
             }
         };
-        // KEDA makes thousandths of it, and of less none (`GetMetricTargetMili` in `pkg/scalers/scaler.go`).
         if threshold < THRESHOLD_MIN {
-            return Err(Refusal::invalid(
-                THRESHOLD,
-                "must be above 0, and at least 0.001: the API server refuses the HPA that KEDA makes of it",
-            ));
+            return Err(Refusal::invalid(THRESHOLD, THRESHOLD_TOO_SMALL));
         }
         Ok(Trigger {
             source: source(text(SIGNAL), text(QUERY))?,

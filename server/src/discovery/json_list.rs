@@ -22,7 +22,7 @@ const LABELS_MAX: usize = 1_000;
 pub(super) fn read(text: &str) -> Result<Vec<TargetGroup>, String> {
     let progress = Progress::default();
     let mut reader = serde_json::Deserializer::from_str(text);
-    let list = List(&progress).deserialize(&mut reader);
+    let list = Read(List(&progress)).deserialize(&mut reader);
     let list = list.and_then(|list| reader.end().map(|()| list));
     list.map_err(|error| match (error.classify(), progress.group.get()) {
         (Category::Data, Some(group)) => format!("group {group}: {error}"),
@@ -48,19 +48,22 @@ struct Progress {
     targets: Cell<usize>,
 }
 
+/// Reads what a visitor takes.
+struct Read<V>(V);
+
+impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for Read<V> {
+    type Value = V::Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<V::Value, D::Error> {
+        from.deserialize_any(self.0)
+    }
+}
+
 struct List<'p>(&'p Progress);
 struct Group<'p>(&'p Progress);
 struct Targets<'p>(&'p Progress);
 struct GroupLabels;
 struct Text(&'static str);
-
-impl<'de> DeserializeSeed<'de> for List<'_> {
-    type Value = Vec<TargetGroup>;
-
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
-        from.deserialize_any(self)
-    }
-}
 
 impl<'de> Visitor<'de> for List<'_> {
     type Value = Vec<TargetGroup>;
@@ -72,7 +75,7 @@ impl<'de> Visitor<'de> for List<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
         let mut groups = Vec::new();
         self.0.group.set(Some(0));
-        while let Some(group) = items.next_element_seed(Group(self.0))? {
+        while let Some(group) = items.next_element_seed(Read(Group(self.0)))? {
             groups.push(group);
             self.0.group.set(Some(groups.len()));
             if groups.len() > GROUPS_MAX {
@@ -85,14 +88,6 @@ impl<'de> Visitor<'de> for List<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Group<'_> {
-    type Value = TargetGroup;
-
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
-        from.deserialize_any(self)
-    }
-}
-
 impl<'de> Visitor<'de> for Group<'_> {
     type Value = TargetGroup;
 
@@ -102,10 +97,10 @@ impl<'de> Visitor<'de> for Group<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
         let mut group = TargetGroup::default();
-        while let Some(key) = fields.next_key_seed(Text("a key"))? {
+        while let Some(key) = fields.next_key_seed(Read(Text("a key")))? {
             match key.as_str() {
-                "targets" => group.targets = fields.next_value_seed(Targets(self.0))?,
-                "labels" => group.labels = fields.next_value_seed(GroupLabels)?.build(),
+                "targets" => group.targets = fields.next_value_seed(Read(Targets(self.0)))?,
+                "labels" => group.labels = fields.next_value_seed(Read(GroupLabels))?.build(),
                 key => {
                     let key = &key[..key.floor_char_boundary(100)];
                     return Err(A::Error::custom(format!(
@@ -115,14 +110,6 @@ impl<'de> Visitor<'de> for Group<'_> {
             }
         }
         Ok(group)
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Targets<'_> {
-    type Value = Vec<Labels>;
-
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
-        from.deserialize_any(self)
     }
 }
 
@@ -139,7 +126,7 @@ impl<'de> Visitor<'de> for Targets<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
         let mut targets = Vec::new();
-        while let Some(target) = items.next_element_seed(Text("a target as a text"))? {
+        while let Some(target) = items.next_element_seed(Read(Text("a target as a text")))? {
             targets.push(address_labels(&target));
             let count = self.0.targets.get() + 1;
             self.0.targets.set(count);
@@ -150,14 +137,6 @@ impl<'de> Visitor<'de> for Targets<'_> {
             }
         }
         Ok(targets)
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for GroupLabels {
-    type Value = LabelsBuilder;
-
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
-        from.deserialize_any(self)
     }
 }
 
@@ -175,8 +154,8 @@ impl<'de> Visitor<'de> for GroupLabels {
     fn visit_map<A: MapAccess<'de>>(self, mut labels: A) -> Result<Self::Value, A::Error> {
         let mut builder = LabelsBuilder::default();
         let mut count = 0;
-        while let Some(name) = labels.next_key_seed(Text("a label"))? {
-            let value = labels.next_value_seed(Text("the value of a label as a text"))?;
+        while let Some(name) = labels.next_key_seed(Read(Text("a label")))? {
+            let value = labels.next_value_seed(Read(Text("the value of a label as a text")))?;
             label(&mut builder, &name, &value).map_err(A::Error::custom)?;
             count += 1;
             if count > LABELS_MAX {
@@ -186,14 +165,6 @@ impl<'de> Visitor<'de> for GroupLabels {
             }
         }
         Ok(builder)
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Text {
-    type Value = String;
-
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<String, D::Error> {
-        from.deserialize_any(self)
     }
 }
 

@@ -90,7 +90,7 @@ fn is_quoted_in_names(c: char) -> bool {
 /// and digits means itself in both, and nothing ends the quotes.
 fn piece(value: &str) -> String {
     let mut out = String::new();
-    let mut chars = value.chars().peekable();
+    let mut chars = value.chars();
     while let Some(c) = chars.next() {
         match c {
             // Of a pattern: what was escaped stands in brackets, which takes no backslash.

@@ -1,6 +1,6 @@
 //! Triggers of type `prometheus` (KEDA's `pkg/scalers/prometheus_scaler.go` and `authentication_types.go`).
 
-use stillwell_adapters::keda::go_duration_ms;
+use stillwell_adapters::keda::{THRESHOLD_MIN, THRESHOLD_TOO_SMALL, go_duration_ms};
 use stillwell_adapters::prometheus::REMEDY;
 use stillwell_adapters::single::is_single;
 use stillwell_engine::nearest::near_or_all;
@@ -126,14 +126,10 @@ pub(super) fn check(
 
 /// Why a number is none for KEDA (`strconv.ParseFloat`), or none for the HPA that KEDA makes, whose targets are in thousandths.
 fn threshold(text: &str, is_target: bool) -> Result<(), String> {
-    const PER_UNIT: f64 = 1e3;
     match text.parse::<f64>() {
         Ok(number) if text.trim() == text && number.is_finite() => {
-            match is_target && number * PER_UNIT < 1.0 {
-                true => Err(
-                    "must be above 0, and at least 0.001: the API server refuses the HPA that KEDA makes of it"
-                        .to_owned(),
-                ),
+            match is_target && number < THRESHOLD_MIN {
+                true => Err(THRESHOLD_TOO_SMALL.to_owned()),
                 false => Ok(()),
             }
         }

@@ -131,19 +131,13 @@ impl Signals for ConfiguredSignals {
         if !of_namespaces && !spec.allows(namespace) {
             return Some(Err(NoNumbers::Forbidden));
         }
-        let resolved;
-        let question = match spec.sanitized {
-            true => match self.resolve(spec, question.selector) {
-                Ok(meant) => {
-                    resolved = meant;
-                    &ObjectQuestion {
-                        selector: &resolved,
-                        ..*question
-                    }
-                }
-                Err(why) => return Some(Err(NoNumbers::Unknown(why))),
-            },
-            false => question,
+        let selector = match self.meant(spec, question.selector) {
+            Ok(selector) => selector,
+            Err(why) => return Some(Err(NoNumbers::Unknown(why))),
+        };
+        let question = &ObjectQuestion {
+            selector: &selector,
+            ..*question
         };
         let asked = not_there::Question {
             query: &spec.expr,

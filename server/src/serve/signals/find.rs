@@ -1,5 +1,7 @@
 //! What the name of a metric stands for: a signal of the configuration, or a rule of prometheus-adapter.
 
+use std::borrow::Cow;
+
 use stillwell_adapters::host::ObjectQuestion;
 use stillwell_adapters::objects::Selector;
 use stillwell_engine::promql::{Features, Query, QueryError};
@@ -67,18 +69,21 @@ impl ConfiguredSignals {
         signals.chain(made.flatten()).collect()
     }
 
-    /// What a selector means to a signal that reads values sanitised.
-    pub(super) fn resolve(
+    /// What a selector means to a signal, which may read values sanitised.
+    pub(super) fn meant<'s>(
         &self,
         spec: &SignalSpec,
-        selector: &Selector,
-    ) -> Result<Selector, String> {
+        selector: &'s Selector,
+    ) -> Result<Cow<'s, Selector>, String> {
+        if !spec.sanitized {
+            return Ok(Cow::Borrowed(selector));
+        }
         let query =
             Query::parse(&spec.expr, &Features::all()).map_err(|error| error.to_string())?;
         let series: Vec<_> = query
             .selectors()
             .map(|used| used.matchers.to_vec())
             .collect();
-        sanitized::resolve(selector, &series, &self.reader)
+        sanitized::resolve(selector, &series, &self.reader).map(Cow::Owned)
     }
 }

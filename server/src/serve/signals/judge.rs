@@ -63,19 +63,15 @@ impl ConfiguredSignals {
         selector: &Selector,
         now: Timestamp,
     ) -> Option<Judged> {
-        let resolved;
-        let selector = match spec.sanitized && spec.allows(namespace) {
-            true => match self.resolve(spec, selector) {
-                Ok(meant) => {
-                    resolved = meant;
-                    &resolved
-                }
-                Err(why) => return Some(Reading::Unknown(why).into()),
-            },
-            false => selector,
+        if !spec.allows(namespace) {
+            return Some(Reading::Forbidden.into());
+        }
+        let selector = match self.meant(spec, selector) {
+            Ok(selector) => selector,
+            Err(why) => return Some(Reading::Unknown(why).into()),
         };
         let read = |id, pins: &Pins| self.reader.signal(id, now, pins);
-        judge_signal((spec, id), namespace, selector, read)
+        judge_signal((spec, id), namespace, &selector, read)
     }
 
     /// What a metric says of one object. Nobody counts as having read it.
